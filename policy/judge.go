@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/reattach/reattach/probe"
+)
+
+// State is what an observer believes of an endpoint.
+type State uint8
+
+// The states, from ignorance to the worst.
+const (
+	Unknown State = iota // nothing conclusive yet, or nothing for too long
+	Up
+	Suspect // something is wrong; not enough evidence to act on
+	Down    // enough bad observations, over long enough
+)
+
+var states = [...]string{"unknown", "up", "suspect", "down"}
+
+// String returns the word that people see.
+func (s State) String() string { return states[s] }
+
+// MarshalText encodes s by its word.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText decodes a word written by MarshalText. It fails on any other.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(states[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown state %q", text)
+	}
+	*s = State(i)
+	return nil
+}
+
+// Verdict is what an observer believes of an endpoint, and from what. The zero
+// Verdict is unknown.
+type Verdict struct {
+	State State
+	Since time.Time // when State began
+	// Kind is the kind of conversation that State rests on, where it is not up.
+	Kind probe.Kind
+	// Class, Code and Err are those of the last observation of that kind that was not OK.
+	Class probe.Class
+	Code  string
+	Err   string
+	// WasOK says that the endpoint has been OK before: only then garbage from it
+	// is evidence, else the URL may simply name the wrong port.
+	WasOK bool
+	runs  [probe.KindCount]run
+}
+
+// run is the recent past of one kind of conversation.
+type run struct {
+	state    State
+	window   uint64 // the last observations, the newest in bit 0; 1 is bad
+	good     int    // good ones in a row
+	firstBad time.Time
+	lastSeen time.Time // end of the last observation that said anything
+	lastOK   time.Time // begin of the last OK one
+	class    probe.Class
+	code     string
+	err      string
+}
+
+// Judge folds an observation into a verdict.
+//
+// Down needs both: Bad bad observations among the last Of, and a run whose
+// first bad one began Sustain ago. Rise good ones in a row end the run. A
+// class that is no evidence makes an endpoint suspect at most, and if it shows
+// that somebody answered, it counts as not bad. Conversations of each kind are
+// judged apart and the worst holds: an OK clears its own kind and the
+// shallower ones only. A hint is no evidence, and a local fault says nothing.
+func Judge(v Verdict, o probe.Result, t Thresholds) Verdict {
+	if o.Class == probe.Local || o.Class == probe.None {
+		return v
+	}
+	if o.Hint {
+		v.runs[o.Kind] = run{}
+		return v.worst(o.Ended)
+	}
+	if o.Class == probe.OK {
+		v.WasOK = true
+		for k := range v.runs[:o.Kind] {
+			if v.runs[k].state > Up {
+				v.runs[k].observeGood(o, t)
+			}
+		}
+		v.runs[o.Kind].observeGood(o, t)
+		return v.worst(o.Ended)
+	}
+	v.runs[o.Kind].observeBad(o, t, v.WasOK)
+	return v.worst(o.Ended)
+}
+
+func (r *run) observeGood(o probe.Result, t Thresholds) {
+	r.window <<= 1
+	r.good++
+	r.lastSeen, r.lastOK = o.Ended, o.Began
+	if r.state <= Up || r.good >= t.Rise {
+		*r = run{state: Up, good: r.good, lastSeen: o.Ended, lastOK: o.Began}
+		return
+	}
+	r.state = Suspect
+}
+
+func (r *run) observeBad(o probe.Result, t Thresholds, wasOK bool) {
+	r.good, r.class, r.code, r.err = 0, o.Class, o.Code, o.Err
+	also := slices.Contains(t.AlsoEvidence, o.Class)
+	switch {
+	case o.Class.Evidence() && (o.Class != probe.Garbled || wasOK), also:
+		r.window = r.window<<1 | 1
+		if r.firstBad.IsZero() {
+			r.firstBad = o.Began
+		}
+	case o.Class.Answered():
+		r.window <<= 1
+	default: // neither for nor against: only a reason to look closer
+		if r.state <= Up {
+			r.state = Suspect
+		}
+		return
+	}
+	r.lastSeen = o.Ended
+	sustain := t.Sustain
+	if also {
+		sustain = max(sustain, t.AlsoSustain)
+	}
+	r.state = Suspect
+	if bad := bits.OnesCount64(r.window & (1<<t.Of - 1)); bad >= t.Bad && !r.firstBad.IsZero() && o.Ended.Sub(r.firstBad) >= sustain {
+		r.state = Down
+	}
+}
+
+// worst takes over the worst of the kinds.
+func (v Verdict) worst(at time.Time) Verdict {
+	state, kind := Unknown, probe.Fresh
+	for k, r := range v.runs {
+		if r.state > state {
+			state, kind = r.state, probe.Kind(k)
+		}
+	}
+	if state != v.State {
+		v.State, v.Since = state, at
+	}
+	v.Kind, v.Class, v.Code, v.Err = kind, v.runs[kind].class, v.runs[kind].code, v.runs[kind].err
+	return v
+}
+
+// At returns the verdict as it stands at now: unknown if nothing that says
+// anything was seen for the time that three probes may take.
+func (v Verdict) At(now time.Time, pace probe.Pace, timeout time.Duration) Verdict {
+	if v.State == Unknown {
+		return v
+	}
+	fresh := v.runs[probe.Fresh].lastSeen
+	last := fresh
+	if s := v.runs[probe.Session].lastSeen; s.After(last) {
+		last = s
+	}
+	if now.Sub(last) <= 3*(pace.Interval+timeout) && now.Sub(fresh) <= 3*(pace.FreshInterval+timeout) {
+		return v
+	}
+	return Verdict{Since: now, WasOK: v.WasOK, Kind: v.Kind, Class: v.Class, Code: v.Code, Err: v.Err}
+}
+
+// Void returns a verdict without the evidence: the observer itself stood
+// still, so whatever it saw across the gap is worth nothing.
+func (v Verdict) Void(now time.Time) Verdict {
+	return Verdict{Since: now, WasOK: v.WasOK}
+}
+
+// FirstBad returns when the run that makes the endpoint suspect or down began;
+// zero if there is none.
+func (v Verdict) FirstBad() time.Time { return v.runs[v.Kind].firstBad }
+
+// SeenOK reports whether a fresh conversation that began at since or later was OK.
+func (v Verdict) SeenOK(since time.Time) bool {
+	ok := v.runs[probe.Fresh].lastOK
+	return !ok.IsZero() && !ok.Before(since)
+}
+
+// Why says in a few words what the verdict rests on: "refused", "auth 1045".
+func (v Verdict) Why() string {
+	if v.Class == probe.None || v.Class == probe.OK {
+		return v.State.String()
+	}
+	if v.Code != "" {
+		return v.Class.String() + " " + v.Code
+	}
+	return v.Class.String()
+}
