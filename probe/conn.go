@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -108,6 +109,16 @@ func (c *Conn) Learn(name string, value any) {
 		c.facts, c.shared = maps.Clone(c.facts), false
 	}
 	c.facts[name] = value
+}
+
+// LocalAddr returns this end's address; it is not valid while there is no
+// connection.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	if c.nc == nil {
+		return netip.AddrPort{}
+	}
+	addr, _ := c.nc.LocalAddr().(*net.TCPAddr)
+	return addr.AddrPort()
 }
 
 // Reader returns the buffered, bounded reader of the connection. It is a new
