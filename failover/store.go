@@ -2,8 +2,11 @@ package failover
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // Store keeps handles, states, controls, ballots and history. Its measure is
@@ -18,7 +21,7 @@ type Store interface {
 	// found another state than it named; Failed says which. Errors wrap
 	// ErrDenied or ErrInvalid when nothing was done and nothing will be;
 	// ErrUnknown when nobody can tell: it may have happened, or happen yet.
-	// ctx should carry a deadline.
+	// ctx should carry a deadline. What [CheckOps] refuses is ErrInvalid.
 	Txn(ctx context.Context, ops []Op) (Reply, error)
 
 	// Watch blocks until something below prefix changed after index, or some
@@ -58,7 +61,22 @@ const (
 var verbs = [...]string{"get", "get-tree", "set", "cas", "check-index", "check-not-exists", "delete", "delete-tree", "delete-cas"}
 
 // String returns Consul's word for the verb.
-func (v Verb) String() string { return verbs[v] }
+func (v Verb) String() string {
+	if int(v) >= len(verbs) {
+		return fmt.Sprintf("verb(%d)", v)
+	}
+	return verbs[v]
+}
+
+// Writes reports whether the verb may change the store. A transaction without
+// any such verb is safe to repeat.
+func (v Verb) Writes() bool {
+	switch v {
+	case Set, CAS, Delete, DeleteTree, DeleteCAS:
+		return true
+	}
+	return false
+}
 
 // Op is one operation of a transaction. A write that changes nothing (same
 // value, same flags) leaves the ModifyIndex as it is.
@@ -91,11 +109,56 @@ type Entry struct {
 // Exists reports whether the key was there.
 func (e Entry) Exists() bool { return e.ModifyIndex != 0 }
 
+// Limits of one transaction. Consul's own default is 512 KiB of request body;
+// TxnBytes counts that body a little too high, the same for every store.
+const (
+	TxnOps   = 128       // operations
+	TxnBytes = 512 << 10 // bytes: per operation its key, its value in base64, and 256
+	KeyBytes = 4096      // bytes of one key
+)
+
+// CheckOps says, wrapped in ErrInvalid, what no store can carry out: too many
+// operations or bytes, an unknown verb, a key or prefix that is empty, too long,
+// or not valid UTF-8 without NUL. (On Consul an empty prefix would be everything.)
+func CheckOps(ops []Op) error {
+	if len(ops) > TxnOps {
+		return fmt.Errorf("%w: %d operations in one transaction, at most %d", ErrInvalid, len(ops), TxnOps)
+	}
+	size := 0
+	for i, op := range ops {
+		if int(op.Verb) >= len(verbs) {
+			return fmt.Errorf("%w: operation %d has the unknown verb %d", ErrInvalid, i, op.Verb)
+		}
+		if err := CheckKey(op.Key); err != nil {
+			return fmt.Errorf("operation %d (%s): %w", i, op.Verb, err)
+		}
+		size += 256 + len(op.Key) + base64.StdEncoding.EncodedLen(len(op.Value))
+	}
+	if size > TxnBytes {
+		return fmt.Errorf("%w: %d bytes in one transaction, at most %d", ErrInvalid, size, TxnBytes)
+	}
+	return nil
+}
+
+// CheckKey says, wrapped in ErrInvalid, why no store can keep key (or a prefix).
+func CheckKey(key string) error {
+	switch {
+	case key == "":
+		return fmt.Errorf("%w: an empty key", ErrInvalid)
+	case len(key) > KeyBytes:
+		return fmt.Errorf("%w: a key of %d bytes, at most %d", ErrInvalid, len(key), KeyBytes)
+	case !utf8.ValidString(key) || strings.ContainsRune(key, 0):
+		return fmt.Errorf("%w: the key %q is not UTF-8, or has a NUL", ErrInvalid, key)
+	}
+	return nil
+}
+
 // Reply is the answer to a transaction.
 type Reply struct {
 	OK bool
-	// Entries are those that the operations read (with value) or wrote (without
-	// it), in the order of the operations.
+	// Entries are those that the operations read (with value), checked by their
+	// index or wrote (both without it), in the order of the operations. Deletions
+	// and CheckNotExists yield none. An empty value is nil.
 	Entries []Entry
 	// Failed says, when not OK, which operations did not find what they named.
 	Failed []FailedOp

@@ -194,6 +194,8 @@ type Traits struct {
 	LeftWork    bool // an endpoint that was left may hold messages that nobody reads
 	// LeftWorkCommand lists what was left, on the server. Empty without LeftWork.
 	LeftWorkCommand string
+	// RestartClears says that a restart empties it, and so ends a taint (a cache).
+	RestartClears bool
 }
 
 // Fact documents a fact of a protocol.

@@ -1,0 +1,274 @@
+package probe
+
+import (
+	"context"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// examineInFlight bounds how many fresh conversations an examination has open
+// with one endpoint at a time.
+const examineInFlight = 3
+
+// Loop probes one endpoint until its context ends: a held session that is
+// pinged each Interval where the protocol allows it, fresh conversations
+// beside it, and, while the endpoint is examined, a fresh one every
+// SuspectInterval whether or not earlier ones have ended.
+//
+// A session that ends is a hint; the loop at once begins an examination of its
+// own, because a dead server refuses the next dial in a tenth of a millisecond.
+type Loop struct {
+	Name     string // spreads the first conversations of many loops
+	Protocol Protocol
+	Target   func() Target // asked before each conversation: secrets change
+	Pace     Pace
+	// Emit takes each result. It is called from several goroutines, and may block.
+	Emit func(Result)
+
+	examine chan bool
+	once    sync.Once
+	fresh   atomic.Pointer[[]string] // the addresses of the last answer
+}
+
+func (l *Loop) init() {
+	l.once.Do(func() { l.examine = make(chan bool, 1) })
+}
+
+// Examine begins or ends an examination. It never blocks; the last call wins.
+func (l *Loop) Examine(on bool) {
+	l.init()
+	for {
+		select {
+		case l.examine <- on:
+			return
+		default:
+		}
+		select {
+		case <-l.examine:
+		default:
+		}
+	}
+}
+
+// Run probes until ctx ends, and returns when its last conversation has ended.
+func (l *Loop) Run(ctx context.Context) {
+	l.init()
+	var group sync.WaitGroup
+	defer group.Wait()
+	if !pause(ctx, l.spread(l.Pace.Interval)) {
+		return
+	}
+	hints := make(chan struct{}, 1)
+	group.Go(func() { l.hold(ctx, hints) })
+	l.converse(ctx, hints, &group)
+}
+
+// spread is this loop's own share of d, so that many loops do not beat as one.
+// The first conversation is never later than half a second.
+func (l *Loop) spread(d time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(l.Name))
+	return min(d, 500*time.Millisecond) * time.Duration(h.Sum32()%1000) / 1000
+}
+
+// hold keeps a session open where the protocol allows it; elsewhere it has a
+// fresh conversation each Interval.
+func (l *Loop) hold(ctx context.Context, hints chan<- struct{}) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		held, r := Open(ctx, l.Protocol, l.Target())
+		l.emit(ctx, r)
+		if held != nil && l.Protocol.Holds {
+			l.ping(ctx, held, r.Addr)
+			select {
+			case hints <- struct{}{}:
+			default:
+			}
+			// The hint began an examination, which sees the server at once; and one
+			// that accepts and closes must not be dialled in a spin.
+			began = time.Now()
+		} else if held != nil {
+			goodbye(ctx, held)
+		}
+		pause(ctx, l.Pace.Interval-time.Since(began))
+	}
+}
+
+// ping pings a held session each Interval, until it gives a hint or ctx ends.
+func (l *Loop) ping(ctx context.Context, held Held, addr string) {
+	defer goodbye(ctx, held)
+	for {
+		if r := l.quiet(ctx, held); r.Failed() {
+			l.emitHint(ctx, r)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if l.moved(addr) {
+			now := time.Now()
+			l.emitHint(ctx, Result{Class: NoAddress, Phase: PhaseResolve, Err: "the name no longer has the address " + addr, Addr: addr, Began: now, Ended: now})
+			return
+		}
+		// An answer later than half the timeout is a hint, and so no answer by then is one.
+		r := l.pingOnce(ctx, held)
+		if r.Failed() {
+			l.emitHint(ctx, r)
+			return
+		}
+		r.Kind = Session
+		l.emit(ctx, r)
+	}
+}
+
+func (l *Loop) quiet(ctx context.Context, held Held) Result {
+	ctx, cancel := context.WithTimeout(ctx, l.Pace.Interval)
+	defer cancel()
+	return held.Wait(ctx)
+}
+
+func (l *Loop) pingOnce(ctx context.Context, held Held) Result {
+	ctx, cancel := context.WithTimeout(ctx, l.Target().Timeout/2)
+	defer cancel()
+	return held.Ping(ctx)
+}
+
+// moved reports whether the name's last answer lacks addr.
+func (l *Loop) moved(addr string) bool {
+	addrs := l.fresh.Load()
+	return addrs != nil && len(*addrs) > 0 && !slices.Contains(*addrs, addr)
+}
+
+func (l *Loop) emitHint(ctx context.Context, r Result) {
+	if ctx.Err() != nil {
+		return // the session ended because we did
+	}
+	r.Kind, r.Hint = Session, true
+	l.emit(ctx, r)
+}
+
+func (l *Loop) emit(ctx context.Context, r Result) {
+	if ctx.Err() != nil && r.Failed() {
+		return // a conversation cut off by our own end says nothing
+	}
+	if r.Kind == Fresh && len(r.Addrs) > 0 {
+		l.fresh.Store(&r.Addrs)
+	}
+	l.Emit(r)
+}
+
+// converse has fresh conversations: each FreshInterval beside a held session,
+// each SuspectInterval during an examination.
+func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.WaitGroup) {
+	results := make(chan Class, examineInFlight)
+	calm := time.NewTicker(l.Pace.FreshInterval)
+	defer calm.Stop()
+	e := examination{every: l.Pace.SuspectInterval}
+	defer e.stop()
+	launch := func() {
+		e.inFlight++
+		group.Go(func() {
+			r := Once(ctx, l.Protocol, l.Target())
+			l.emit(ctx, r)
+			results <- r.Class // never blocks: there is room for all that are in flight
+		})
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hints:
+			e.hinted()
+		case on := <-l.examine:
+			e.asked(on)
+		case class := <-results:
+			e.ended(class)
+		case <-calm.C:
+			if l.Protocol.Holds && e.inFlight == 0 {
+				launch()
+			}
+			continue
+		case <-e.tick():
+		}
+		if e.due() {
+			launch()
+		}
+	}
+}
+
+// examination is when fresh conversations follow quickly on one another:
+// because the engine asked, or because a session gave a hint, until one
+// conversation since has ended well.
+type examination struct {
+	every    time.Duration
+	on, hint bool
+	inFlight int
+	last     time.Time
+	timer    *time.Timer
+}
+
+func (e *examination) hinted()       { e.hint = true }
+func (e *examination) asked(on bool) { e.on, e.hint = on, e.hint && on }
+
+// ended counts one conversation; any conclusive end also ends the hint, for
+// from here on the engine says whether to go on.
+func (e *examination) ended(Class) {
+	e.inFlight--
+	e.hint = false
+}
+
+// due reports whether to begin a conversation now, and sets the timer for the next.
+func (e *examination) due() bool {
+	if !e.on && !e.hint {
+		return false
+	}
+	if e.inFlight >= examineInFlight {
+		return false // the end of one of them asks again
+	}
+	if wait := e.every - time.Since(e.last); wait > 0 {
+		e.arm(wait)
+		return false
+	}
+	e.last = time.Now()
+	e.arm(e.every)
+	return true
+}
+
+func (e *examination) arm(d time.Duration) {
+	if e.timer == nil {
+		e.timer = time.NewTimer(d)
+		return
+	}
+	e.timer.Reset(d)
+}
+
+func (e *examination) tick() <-chan time.Time {
+	if e.timer == nil {
+		return nil
+	}
+	return e.timer.C
+}
+
+func (e *examination) stop() {
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+}
+
+// pause waits for d, or until ctx ends; it reports whether ctx is still alive.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
