@@ -3,8 +3,6 @@ package probe
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +18,10 @@ import (
 // ReadLimit bounds what a conversation reads for one reply, in bytes. No
 // server that is well needs more, and a hostile one gets no more.
 const ReadLimit = 64 << 10
+
+// readBuffer is the size of a connection's buffer in bytes: it holds every
+// usual reply, and is most of what a held session costs.
+const readBuffer = 2048
 
 // Failure is an error that knows its class. Probers return it where they
 // understood what the server said; all other errors are classified by
@@ -46,41 +48,74 @@ type Conn struct {
 	began   time.Time
 	timings Timings
 	facts   Facts
-	shared  bool // a Result holds facts: copy before writing
-	release func() bool
+	shared  bool            // a Result holds facts: copy before writing
+	addr    string          // target.Addr, spelt once
+	bound   context.Context // what reads and writes obey; nil after Unbind
+	release func()          // ends the watch on bound
+	pinging bool            // the exchange was begun by Begin
 }
 
 // Dial connects to t.Addr. On failure the Conn is still good for Result.
 func Dial(ctx context.Context, t Target) (*Conn, error) {
 	now := time.Now()
-	c := &Conn{target: t, facts: Facts{}, phase: PhaseConnect, entered: now, began: now, left: ReadLimit}
-	nc, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", t.Addr.String())
+	c := &Conn{target: t, facts: Facts{}, addr: t.Addr.String(), phase: PhaseConnect, entered: now, began: now, left: ReadLimit}
+	nc, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", c.addr)
 	if err != nil {
 		return c, err
 	}
 	c.nc = nc
-	c.in = bufio.NewReaderSize(limited{c}, 2048)
+	c.in = bufio.NewReaderSize(limited{c}, readBuffer)
 	c.Bind(ctx)
 	return c, nil
 }
 
 // Bind makes reads and writes obey ctx from now on, instead of the context
-// they obeyed before, and grants ReadLimit bytes anew. Result ends it, as
-// Unbind does.
+// they obeyed before, and grants ReadLimit bytes anew. Unbind ends it, and so
+// does the Result of a conversation, but not that of a ping: to bind the same
+// context again costs next to nothing, so that a session which is pinged under
+// one long-lived context allocates nothing.
 func (c *Conn) Bind(ctx context.Context) {
-	c.Unbind()
+	deadline, _ := ctx.Deadline()
+	c.bind(ctx, deadline)
+}
+
+// past is a deadline that ends every read and write at once.
+var past = time.Unix(1, 0)
+
+func (c *Conn) bind(ctx context.Context, deadline time.Time) {
+	if ctx != c.bound {
+		c.Unbind()
+	}
 	c.left = ReadLimit
 	if c.nc == nil {
 		return
 	}
-	deadline, _ := ctx.Deadline()
 	_ = c.nc.SetDeadline(deadline)
-	nc := c.nc
-	c.release = context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	if ctx == c.bound {
+		if ctx.Err() != nil { // the watch fired before the deadline was set
+			_ = c.nc.SetDeadline(past)
+		}
+		return
+	}
+	c.bound = ctx
+	if ctx.Done() == nil {
+		return
+	}
+	nc, fired := c.nc, make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = nc.SetDeadline(past)
+		close(fired)
+	})
+	c.release = func() {
+		if !stop() {
+			<-fired // or it would poison the deadline of whatever comes next
+		}
+	}
 }
 
 // Unbind ends the hold of the last Bind.
 func (c *Conn) Unbind() {
+	c.bound = nil
 	if c.release != nil {
 		c.release()
 		c.release = nil
@@ -103,8 +138,11 @@ func (c *Conn) Phase() Phase { return c.phase }
 // Target returns what the connection was dialled for.
 func (c *Conn) Target() Target { return c.target }
 
-// Learn keeps a fact.
+// Learn keeps a fact. Text is cut to what [Line] allows.
 func (c *Conn) Learn(name string, value any) {
+	if text, ok := value.(string); ok {
+		value = Line(text)
+	}
 	if c.shared {
 		c.facts, c.shared = maps.Clone(c.facts), false
 	}
@@ -146,48 +184,6 @@ func (l limited) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// StartTLS encrypts the connection, in a phase of its own, and learns
-// "tls_version" and "tls_expiry" (when the earliest certificate of the
-// server's chain ends, RFC 3339). Bytes that came in clear text before the
-// handshake are a protocol failure: somebody may have injected them.
-func (c *Conn) StartTLS(ctx context.Context) error {
-	c.Enter(PhaseTLS)
-	if c.in.Buffered() > 0 {
-		return Failure{Class: Garbled, Text: "the server spoke in clear text after agreeing to TLS"}
-	}
-	conf, err := c.target.TLS.Client(c.target.URL.Host, c.target.TLS.Mode)
-	if err != nil {
-		return err
-	}
-	tc := tls.Client(c.nc, conf)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	c.nc = tc
-	c.in = bufio.NewReaderSize(limited{c}, 2048)
-	state := tc.ConnectionState()
-	c.Learn("tls_version", tls.VersionName(state.Version))
-	if expiry := earliest(state.PeerCertificates); !expiry.IsZero() {
-		c.Learn("tls_expiry", expiry.UTC().Format(time.RFC3339))
-	}
-	return nil
-}
-
-func earliest(chain []*x509.Certificate) (t time.Time) {
-	for _, cert := range chain {
-		if t.IsZero() || cert.NotAfter.Before(t) {
-			t = cert.NotAfter
-		}
-	}
-	return t
-}
-
-// Encrypted reports whether StartTLS succeeded.
-func (c *Conn) Encrypted() bool {
-	_, ok := c.nc.(*tls.Conn)
-	return ok
-}
-
 // WaitByte blocks until the server sends, closes, or ctx is done. spoke says
 // that a byte can be read; after a quiet end both are zero.
 func (c *Conn) WaitByte(ctx context.Context) (spoke bool, err error) {
@@ -212,24 +208,32 @@ func (c *Conn) Close() {
 }
 
 // Begin starts the clocks of a further exchange (a ping) on a held connection.
+// The target's Timeout bounds it, if ctx does not end it earlier.
 func (c *Conn) Begin(ctx context.Context, p Phase) {
 	now := time.Now()
-	c.timings, c.phase, c.entered, c.began = Timings{}, p, now, now
-	c.Bind(ctx)
+	c.timings, c.phase, c.entered, c.began, c.pinging = Timings{}, p, now, now, true
+	deadline, has := ctx.Deadline()
+	if end := now.Add(c.target.Timeout); c.target.Timeout > 0 && (!has || end.Before(deadline)) {
+		deadline = end
+	}
+	c.bind(ctx, deadline)
 }
 
 // Result ends the exchange and says what it came to: OK for nil, else the
 // class of err. ctx is the context that bounded the exchange.
 func (c *Conn) Result(ctx context.Context, err error) Result {
 	c.Enter(c.phase)
-	c.Unbind()
+	if !c.pinging {
+		c.Unbind()
+	}
 	c.shared = true
-	r := Result{Class: OK, Phase: c.phase, Addr: c.target.Addr.String(), Began: c.began, Ended: c.entered, Timings: c.timings, Facts: c.facts}
+	r := Result{Class: OK, Phase: c.phase, Addr: c.addr, Began: c.began, Ended: c.entered, Timings: c.timings, Facts: c.facts}
 	if err == nil {
 		return r
 	}
 	f := classify(ctx, err)
-	r.Class, r.Code, r.Err = f.Class, f.Code, f.Text
+	_, secrets := c.target.Credentials()
+	r.Class, r.Code, r.Err = f.Class, Line(f.Code), Line(f.Text, secrets...)
 	if f.Phase != PhaseNone {
 		r.Phase = f.Phase
 	}
@@ -293,19 +297,6 @@ func classifyDNS(err error) (Failure, bool) {
 		return Failure{Class: NoAddress, Phase: PhaseResolve, Text: text}, true
 	}
 	return Failure{Class: Local, Phase: PhaseResolve, Text: text}, true
-}
-
-func isTLS(err error) bool {
-	var (
-		alert  tls.AlertError
-		record tls.RecordHeaderError
-		verify *tls.CertificateVerificationError
-		auth   x509.UnknownAuthorityError
-		name   x509.HostnameError
-		bad    x509.CertificateInvalidError
-	)
-	return errors.As(err, &alert) || errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &auth) ||
-		errors.As(err, &name) || errors.As(err, &bad) || strings.HasPrefix(err.Error(), "tls: ") || strings.Contains(err.Error(), "remote error: tls")
 }
 
 // plain cuts an error of the net package down to what a person needs: the
