@@ -40,6 +40,8 @@ var (
 	ErrInvalid = errors.New("the store cannot carry this out")
 	// ErrUnknown means that no answer came: it may have been done or not.
 	ErrUnknown = errors.New("no answer from the store")
+	// ErrLate means that the time for it was over before it was sent: nothing was done.
+	ErrLate = errors.New("too late to be sent")
 )
 
 // Verb is what an operation does.
