@@ -1,0 +1,113 @@
+#!/bin/bash
+# Builds the lab's images that are not there yet; with `tag`, prints their tag.
+#
+# The tag is a hash of everything in images/, so a change there makes new images
+# and nothing else does. MySQL is the one image that may fail.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+required=(mariadb rabbitmq postfix memcached tools)
+optional=(mysql)
+tag=$(cd images && find . -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
+[ "${1:-}" != tag ] || { echo "$tag"; exit 0; }
+
+say() { printf '  %s\n' "$*"; }
+have() { docker image inspect "$1" > /dev/null 2>&1; }
+
+# base_image: debian:trixie-slim from a registry, or else by debootstrap.
+base_image() {
+	have debian:trixie-slim && return
+	local start=$SECONDS
+	if timeout 300 docker pull -q debian:trixie-slim > /dev/null 2>&1; then
+		say "pulled debian:trixie-slim … $((SECONDS - start)) s"
+		return
+	fi
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+		echo "lab: debian:trixie-slim cannot be pulled, and building it needs root on Debian or Ubuntu (debootstrap)." >&2
+		return 1
+	fi
+	say "no registry answers: building debian:trixie-slim by debootstrap"
+	./packages.sh debootstrap debian-archive-keyring
+	local root scripts=/usr/share/debootstrap/scripts
+	[ -e $scripts/trixie ] || ln -s sid $scripts/trixie
+	root=$(mktemp -d)
+	debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+		trixie "$root" http://deb.debian.org/debian > "$root.log" 2>&1 ||
+		{ tail -n 20 "$root.log" >&2; rm -rf "$root"; return 1; }
+	tar -C "$root" -c . | docker import -c 'CMD ["bash"]' - debian:trixie-slim > /dev/null
+	rm -rf "$root" "$root.log"
+	say "built debian:trixie-slim … $((SECONDS - start)) s"
+}
+
+# stages NAME: the Dockerfile reduced to `base` and NAME.
+stages() {
+	awk -v name="$1" '/^FROM /{keep = $NF == "base" || $NF == name} keep || !seen; /^FROM /{seen = 1}' images/Dockerfile
+}
+
+# build NAME [STAMP]: one image; 2 when a stale package index may be why it failed, else 1 and its log.
+build() {
+	local log
+	log=$(mktemp)
+	if stages "$1" > "$log.dockerfile" && docker build -q --target "$1" --build-arg "APT_STAMP=${2:-0}" \
+		-t "reattach-lab-$1:$tag" -f "$log.dockerfile" images > "$log" 2>&1; then
+		rm -f "$log" "$log.dockerfile"
+		return
+	fi
+	local stale=1
+	if [ -z "${2:-}" ] && grep -qE '^E: |404 +Not Found|Hash Sum mismatch' "$log"; then
+		stale=0
+	else
+		sed "s/^/    $1: /" "$log" | tail -n 25 >&2
+	fi
+	rm -f "$log" "$log.dockerfile"
+	return $((2 - stale))
+}
+
+# image NAME: built unless it is there; once more with a new package index when packages were the trouble.
+image() {
+	have "reattach-lab-$1:$tag" && return
+	local start=$SECONDS
+	say "building $1 …"
+	local status=0
+	build "$1" || status=$?
+	if [ "$status" = 2 ]; then
+		say "$1: a package could not be had; once more, with a new index"
+		status=0
+		build "$1" "$(date +%F-%H)" || status=$?
+	fi
+	[ "$status" = 0 ] || return 1
+	say "built $1: $(version "$1") … $((SECONDS - start)) s"
+}
+
+version() {
+	local query
+	case $1 in
+	tools) echo "Debian trixie with iptables"; return ;;
+	mariadb | mysql) query="$1-server" ;;
+	rabbitmq) query=rabbitmq-server ;;
+	*) query=$1 ;;
+	esac
+	docker run --rm --network none --entrypoint dpkg-query "reattach-lab-$1:$tag" -W -f '${Package} ${Version}' "$query"
+}
+
+missing=()
+for name in "${required[@]}" "${optional[@]}"; do
+	have "reattach-lab-$name:$tag" || missing+=("$name")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+base_image
+image tools # also the layer that all others share
+wait_for=()
+for name in "${missing[@]}"; do
+	case " ${optional[*]} tools " in *" $name "*) continue ;; esac
+	image "$name" & wait_for+=($!)
+done
+failed=0
+for pid in "${wait_for[@]}"; do wait "$pid" || failed=1; done
+[ "$failed" = 0 ] || { echo "lab: not every image could be built (see above)." >&2; exit 1; }
+
+for name in "${optional[@]}"; do
+	if [ -n "${REATTACH_NO_MYSQL:-}" ] || ! image "$name"; then
+		echo "lab: NOTE: no MySQL image (Debian unstable moves); the MySQLTarget tests are left out by name." >&2
+	fi
+done

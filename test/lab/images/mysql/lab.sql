@@ -1,0 +1,14 @@
+CREATE DATABASE orders;
+CREATE TABLE orders.orders (
+	id   BIGINT AUTO_INCREMENT PRIMARY KEY,
+	note VARCHAR(200) NOT NULL,
+	at   TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)
+);
+CREATE USER root@'%'  IDENTIFIED BY 'root-secret';
+CREATE USER app@'%'   IDENTIFIED BY 'app-secret';
+CREATE USER probe@'%' IDENTIFIED BY 'probe-secret';
+CREATE USER repl@'%'  IDENTIFIED BY 'repl-secret';
+GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;
+GRANT ALL ON orders.* TO app@'%';
+GRANT REPLICATION CLIENT ON *.* TO probe@'%';
+GRANT REPLICATION SLAVE ON *.* TO repl@'%';
