@@ -193,7 +193,7 @@ func (c *Conn) WaitByte(ctx context.Context) (spoke bool, err error) {
 	if err == nil {
 		return true, nil
 	}
-	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) { // ctx has ended, or will within the same instant
 		return false, nil
 	}
 	return false, err
