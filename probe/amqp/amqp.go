@@ -1,0 +1,73 @@
+// Package amqp probes RabbitMQ and other brokers of AMQP 0-9-1.
+//
+// A conversation is header, start, start-ok, tune, tune-ok, open and open-ok,
+// then a channel with one basic.qos as its round trip, then close and close-ok.
+// All of it together costs the broker a few info lines in its log. Held open,
+// the session repeats basic.qos as its ping and keeps the heartbeat going.
+//
+// What it does not see by default: a memory or disk alarm, because brokers tell
+// only those who publish. At depth "write" it publishes one empty message that
+// no queue can receive; then an alarm is told, to the held session as well.
+//
+// What leaves a trace: stopping before the vhost is open (depth greeting), or a
+// broker that falls silent in the middle. Both are a warning in its log, which
+// the protocol gives no way to avoid.
+package amqp
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/reattach/reattach/probe"
+)
+
+// Protocol is AMQP 0-9-1 as the rest of the program knows it.
+var Protocol = probe.Protocol{
+	Name: "amqp",
+	Schemes: []probe.Scheme{
+		{Name: "amqp", Port: "5672", TLS: probe.TLSOff},
+		{Name: "amqps", Port: "5671", TLS: probe.TLSVerify},
+	},
+	Prober: prober{},
+	Holds:  true,
+	Defaults: probe.Defaults{
+		Interval: time.Second, FreshInterval: 30 * time.Second, Timeout: 5 * time.Second,
+		SuspectInterval: 200 * time.Millisecond, Sustain: 15 * time.Second,
+		// A wrong password may be answered by seconds of silence.
+		TimeoutFloor: 5 * time.Second, RestartTime: 10 * time.Second,
+	},
+	Traits: probe.Traits{LeftWork: true, LeftWorkCommand: "rabbitmqctl list_queues --vhost VHOST name messages"},
+	Facts: []probe.Fact{
+		{Name: "product", Type: "string", Meaning: "what the broker calls itself: RabbitMQ"},
+		{Name: "version", Type: "string", Meaning: "the broker's version: 4.0.5"},
+		{Name: "cluster_name", Type: "string", Meaning: "the cluster's name; every node of it has the same, so it is no server id"},
+		{Name: "tls_version", Type: "string", Meaning: "the version of TLS spoken: TLS 1.3"},
+		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the broker's chain ends, RFC 3339"},
+	},
+	Check: func(u probe.URL) error {
+		_, err := vhost(u)
+		return err
+	},
+}
+
+var errVhost = errors.New(`the path "/" names the vhost "" for some clients and "/" for others: leave it out, or write /%2F, for the vhost "/"`)
+
+// vhost returns the vhost that a URL names.
+func vhost(u probe.URL) (string, error) {
+	switch u.Path {
+	case "":
+		return "/", nil
+	case "/":
+		return "", errVhost
+	}
+	name, err := url.PathUnescape(u.Path[1:])
+	if err != nil {
+		return "", errors.New("an escape in the vhost is broken: write % as %25")
+	}
+	if len(name) > shortLimit {
+		return "", fmt.Errorf("the vhost has %d bytes; the protocol takes %d", len(name), shortLimit)
+	}
+	return name, nil
+}
