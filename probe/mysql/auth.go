@@ -1,0 +1,117 @@
+package mysql
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/pem"
+
+	"filippo.io/edwards25519"
+)
+
+// The ways to prove a password that the probe speaks.
+const (
+	pluginNative  = "mysql_native_password"
+	pluginCaching = "caching_sha2_password"
+	pluginSHA256  = "sha256_password"
+	pluginEd25519 = "client_ed25519"
+	pluginClear   = "mysql_clear_password"
+)
+
+// proveNative answers mysql_native_password:
+// SHA1(password) XOR SHA1(seed + SHA1(SHA1(password))).
+func proveNative(password string, seed []byte) []byte {
+	if password == "" {
+		return nil
+	}
+	once := sha1.Sum([]byte(password))
+	twice := sha1.Sum(once[:])
+	salted := sha1.Sum(append(append([]byte{}, seed...), twice[:]...))
+	return xor(once[:], salted[:])
+}
+
+// proveCaching answers caching_sha2_password:
+// SHA256(password) XOR SHA256(SHA256(SHA256(password)) + seed).
+func proveCaching(password string, seed []byte) []byte {
+	if password == "" {
+		return nil
+	}
+	once := sha256.Sum256([]byte(password))
+	twice := sha256.Sum256(once[:])
+	salted := sha256.Sum256(append(twice[:], seed...))
+	return xor(once[:], salted[:])
+}
+
+// proveEd25519 signs the server's nonce with a key made of the password. It is
+// Ed25519 but for the key: MariaDB hashes the password itself, where RFC 8032
+// has a seed of 32 bytes.
+func proveEd25519(password string, nonce []byte) ([]byte, error) {
+	h := sha512.Sum512([]byte(password))
+	s, err := edwards25519.NewScalar().SetBytesWithClamping(h[:32])
+	if err != nil {
+		return nil, err
+	}
+	public := new(edwards25519.Point).ScalarBaseMult(s).Bytes()
+	r, err := hashScalar(h[32:], nonce)
+	if err != nil {
+		return nil, err
+	}
+	commit := new(edwards25519.Point).ScalarBaseMult(r).Bytes()
+	k, err := hashScalar(commit, public, nonce)
+	if err != nil {
+		return nil, err
+	}
+	return append(commit, edwards25519.NewScalar().MultiplyAdd(k, s, r).Bytes()...), nil
+}
+
+func hashScalar(parts ...[]byte) (*edwards25519.Scalar, error) {
+	h := sha512.New()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return edwards25519.NewScalar().SetUniformBytes(h.Sum(nil))
+}
+
+// maxKeyBytes bounds the server's RSA key: a larger one would only cost time.
+const maxKeyBytes = 1024
+
+// parsePublicKey reads the RSA key, in PEM, that a server sends for a password
+// to be encrypted with.
+func parsePublicKey(p []byte) (*rsa.PublicKey, error) {
+	block, _ := pem.Decode(p)
+	if block == nil {
+		return nil, garbled("a public key that is not in PEM")
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, garbled("a broken public key")
+	}
+	public, ok := key.(*rsa.PublicKey)
+	if !ok || public.Size() > maxKeyBytes {
+		return nil, garbled("a public key that is not RSA of a usual size")
+	}
+	return public, nil
+}
+
+// encryptPassword hides the password, XORed with the seed, by the server's key.
+func encryptPassword(password string, seed []byte, key *rsa.PublicKey) ([]byte, error) {
+	plain := append([]byte(password), 0)
+	for i := range plain {
+		plain[i] ^= seed[i%len(seed)]
+	}
+	b, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, key, plain, nil)
+	if err != nil {
+		return nil, garbled("a public key that cannot be used: %v", err)
+	}
+	return b, nil
+}
+
+func xor(a, b []byte) []byte {
+	for i := range a {
+		a[i] ^= b[i]
+	}
+	return a
+}

@@ -1,0 +1,97 @@
+package mysql
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// What the role phase asks, by flavour. None of it needs a privilege, and all
+// of it is answered from memory.
+const (
+	roleMariaDB = "SELECT @@version, @@read_only, @@innodb_read_only, @@server_uid"
+	roleMySQL   = "SELECT @@version, @@read_only, @@innodb_read_only, @@server_uuid, @@super_read_only"
+	roleAny     = "SELECT @@version, @@read_only"
+	askUptime   = "SHOW GLOBAL STATUS LIKE 'Uptime'"
+)
+
+// codeUnknownVariable is the answer of a server that is older than a variable.
+const codeUnknownVariable = 1193
+
+const (
+	flavourMySQL   = "mysql"
+	flavourMariaDB = "mariadb"
+)
+
+// learnVersion keeps version and flavour. MariaDB says "5.5.5-" before its
+// version, so that old replicas do not take it for a version 1.
+func (s *session) learnVersion(version string) string {
+	flavour := flavourMySQL
+	if strings.Contains(version, "MariaDB") {
+		flavour = flavourMariaDB
+		version = strings.TrimPrefix(version, "5.5.5-")
+	}
+	s.w.c.Learn("version", version)
+	s.w.c.Learn("flavour", flavour)
+	return flavour
+}
+
+// role learns what the server is.
+func (s *session) role() error {
+	ask := roleMySQL
+	if strings.Contains(s.greeting.version, "MariaDB") {
+		ask = roleMariaDB
+	}
+	row, err := s.row(ask)
+	if e, ok := errors.AsType[serverError](err); ok && e.code == codeUnknownVariable {
+		row, err = s.row(roleAny)
+	}
+	if err != nil {
+		return err
+	}
+	s.learnRole(row)
+	row, err = s.row(askUptime)
+	if errors.As(err, new(serverError)) {
+		return nil // it will not say; that is no failure
+	}
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.ParseInt(row[len(row)-1], 10, 64); err == nil {
+		s.w.c.Learn("uptime", n)
+	}
+	return nil
+}
+
+// learnRole keeps the columns of a role query, as many as there are.
+func (s *session) learnRole(row []string) {
+	s.learnVersion(row[0])
+	writable := true
+	for i, name := range []string{1: "read_only", 2: "innodb_read_only", 4: "super_read_only"} {
+		if name == "" || i >= len(row) {
+			continue
+		}
+		on := isOn(row[i])
+		writable = writable && !on
+		s.w.c.Learn(name, on)
+	}
+	s.w.c.Learn("writable", writable)
+	if len(row) > 3 && row[3] != "" {
+		s.w.c.Learn("server_id", row[3])
+	}
+}
+
+// isOn reads a switch. Newer servers have words for kinds of read-only.
+func isOn(v string) bool { return v != "" && v != "0" && !strings.EqualFold(v, "OFF") }
+
+// row runs a query that has one row.
+func (s *session) row(sql string) ([]string, error) {
+	rows, err := s.w.query(sql)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) != 1 {
+		return nil, garbled("%d rows instead of one", len(rows))
+	}
+	return rows[0], nil
+}
