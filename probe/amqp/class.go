@@ -30,13 +30,14 @@ var rules = []rule{
 	{503, "", probe.Misconfigured}, // something between us changes it
 	{504, "", probe.Misconfigured},
 	{505, "", probe.Misconfigured},
-	{506, "", probe.Overloaded},              // resource-error
-	{530, ") is reached", probe.Overloaded},  // connection limit of a vhost, a user or the node
-	{530, " not found", probe.Misconfigured}, // no such vhost
-	{530, " refused for user ", probe.Auth},  // no right on the vhost
-	{530, "", probe.Misconfigured},           // not-allowed, for another reason
-	{540, "", probe.Misconfigured},           // not-implemented
-	{541, "", probe.Degraded},                // internal-error: the vhost is down, others may serve
+	{506, "", probe.Overloaded},                 // resource-error
+	{530, ") is reached", probe.Overloaded},     // connection limit of a vhost, a user or the node
+	{530, " has reached the", probe.Overloaded}, // its channel limit
+	{530, " not found", probe.Misconfigured},    // no such vhost
+	{530, " refused for user ", probe.Auth},     // no right on the vhost
+	{530, "", probe.Misconfigured},              // not-allowed, for another reason
+	{540, "", probe.Misconfigured},              // not-implemented
+	{541, "", probe.Degraded},                   // internal-error: the vhost is down, others may serve
 }
 
 // classOf returns the class of a reply code; a code that nobody knows is still

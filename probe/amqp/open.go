@@ -17,7 +17,9 @@ import (
 const header = "AMQP\x00\x00\x09\x01"
 
 // The heartbeat that is agreed on, in seconds: shorter ones give false alarms,
-// longer ones leave the broker with dead sessions.
+// longer ones leave the broker with dead sessions. A conversation that
+// publishes takes the shortest, because a broker that blocked it notices that
+// it has gone by nothing else.
 const minBeat, maxBeat = 10, 60
 
 type prober struct{}
@@ -199,7 +201,11 @@ func (s *session) agree(proposed uint16) uint16 {
 		return 0
 	}
 	idle := min(math.Ceil(s.t.Idle.Seconds()), math.MaxUint16)
-	return max(min(max(proposed, minBeat), maxBeat), uint16(idle))
+	longest := uint16(maxBeat)
+	if s.t.Depth >= probe.PhaseWrite {
+		longest = minBeat
+	}
+	return max(min(max(proposed, minBeat), longest), uint16(idle))
 }
 
 // channel opens a channel and makes the first round trip on it.

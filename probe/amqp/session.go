@@ -226,15 +226,15 @@ func (s *session) end(ctx context.Context, class probe.Class) {
 	s.c.Close()
 }
 
-// farewell says goodbye where the broker can hear it. One that is silent reads
-// it when it wakes, and then does not log a client that went without a word.
+// farewell says goodbye where the broker can hear it. While it blocks us it
+// reads nothing, and is not waited for.
 func (s *session) farewell(ctx context.Context, class probe.Class) {
-	if s.closed || s.reached < probe.PhaseAuth || class == probe.Reset || class == probe.Garbled {
+	if s.closed || s.reached < probe.PhaseAuth || class == probe.Timeout || class == probe.Reset || class == probe.Garbled {
 		return
 	}
 	s.c.Begin(ctx, probe.PhasePing)
 	s.bye(0, connectionClose)
-	if class != probe.Timeout && s.blocked == nil {
+	if s.blocked == nil {
 		_, _ = s.expect(connectionCloseOk)
 	}
 }
