@@ -1,0 +1,200 @@
+package configs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/reattach/reattach/probe"
+)
+
+// Type says what may be written as the value of a setting.
+type Type string
+
+// The types of values.
+const (
+	Text      Type = "text"
+	SecretTxt Type = "secret"    // text that is never printed
+	URL       Type = "url"       // text that is never printed unmasked
+	Duration  Type = "duration"  // text with a unit: "10s", "500ms", "2m"
+	Count     Type = "number"    // a whole number
+	Bool      Type = "bool"      // true or false
+	Texts     Type = "texts"     // a list of texts
+	Secrets   Type = "secrets"   // a list of secrets
+	Templates Type = "templates" // a map of keys to texts, which may speak of endpoint
+	URLs      Type = "urls"      // a map of names to URLs
+)
+
+// Setting documents one setting of the configuration.
+type Setting struct {
+	// Path names blocks and setting: "resource.policy.sustain".
+	Path string `json:"path"`
+	Type Type   `json:"type"`
+	// Default is what holds where the setting is left out, as it would be
+	// written, or a sentence in brackets.
+	Default string `json:"default"`
+	Meaning string `json:"meaning"`
+	// OneOf lists the words that may be written, if they are but few.
+	OneOf []string `json:"one_of,omitempty"`
+	// Unsupported says that this version reads the setting only to refuse it.
+	Unsupported bool `json:"unsupported,omitempty"`
+}
+
+// Schema lists all settings in the order of a complete configuration. It is
+// the table that Load reads by.
+func Schema() []Setting {
+	var out []Setting
+	var walk func(b *block, path string, later bool)
+	walk = func(b *block, path string, later bool) {
+		later = later || b.later != ""
+		for _, s := range b.settings {
+			out = append(out, Setting{
+				Path: path + s.name, Type: s.kind, Default: s.def, Meaning: s.meaning, OneOf: s.oneOf,
+				Unsupported: later || s.later != "",
+			})
+		}
+		for _, kind := range b.kinds {
+			walk(kind, path+fmt.Sprintf("%q.", kind.name), later)
+		}
+		for _, inner := range b.blocks {
+			walk(inner, path+inner.name+".", later)
+		}
+	}
+	walk(root, "", false)
+	return out
+}
+
+// block is what the table knows of a block.
+type block struct {
+	name     string
+	meaning  string
+	labels   []string // what its labels are: "name"
+	many     bool     // it may stand more than once
+	free     bool     // its settings may have any name
+	later    string   // what this version does not support, if it is that
+	kinds    []*block // by its first label: different settings for each
+	settings []setting
+	blocks   []*block
+}
+
+// setting is what the table knows of a setting.
+type setting struct {
+	name     string
+	kind     Type
+	def      string
+	meaning  string
+	required bool
+	oneOf    []string
+	min, max time.Duration // of a duration
+	least    int           // of a number; the most is 1000
+	later    string
+}
+
+// setting returns the setting of that name, or nil.
+func (b *block) setting(name string) *setting {
+	for i := range b.settings {
+		if b.settings[i].name == name {
+			return &b.settings[i]
+		}
+	}
+	return nil
+}
+
+// block returns the inner block of that name, or nil.
+func (b *block) block(name string) *block {
+	for _, inner := range b.blocks {
+		if inner.name == name {
+			return inner
+		}
+	}
+	return nil
+}
+
+// names returns what may stand in the block.
+func (b *block) names() []string {
+	var out []string
+	for _, s := range b.settings {
+		out = append(out, s.name)
+	}
+	for _, inner := range b.blocks {
+		out = append(out, inner.name)
+	}
+	return out
+}
+
+// all visits a block and those inside of it.
+func (b *block) all(visit func(*block)) {
+	visit(b)
+	for _, inner := range slices.Concat(b.kinds, b.blocks) {
+		inner.all(visit)
+	}
+}
+
+// known and secretKnown hold the names of all settings and blocks, and of
+// those settings that hold secrets.
+var known, secretKnown = vocabulary()
+
+func vocabulary() (all, secret map[string]bool) {
+	all, secret = map[string]bool{}, map[string]bool{}
+	root.all(func(b *block) {
+		for _, name := range b.names() {
+			all[name] = true
+		}
+		for _, s := range b.settings {
+			if s.kind == SecretTxt || s.kind == Secrets {
+				secret[s.name] = true
+			}
+		}
+	})
+	return all, secret
+}
+
+func knownName(name string) bool     { return known[name] }
+func secretSetting(name string) bool { return secretKnown[name] }
+
+// home returns the blocks in which a setting or block of that name may stand.
+func home(name string) []string {
+	var out []string
+	root.all(func(b *block) {
+		if b != root && b.later == "" && (b.setting(name) != nil || b.block(name) != nil) && !slices.Contains(out, b.name) {
+			out = append(out, b.name)
+		}
+	})
+	return out
+}
+
+// words returns the names of a range of enumerated values.
+func words[T interface{ String() string }](values ...T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = v.String()
+	}
+	return out
+}
+
+// quoted writes a duration or text as a configuration would.
+func quoted(v any) string { return fmt.Sprintf("%q", fmt.Sprint(v)) }
+
+// evidence lists the classes that also_evidence may name.
+func evidence() []probe.Class {
+	var out []probe.Class
+	for _, c := range probe.Classes() {
+		if g := c.Group(); g == probe.GroupPressed || g == probe.GroupOurs {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// short writes a duration without its empty units: 10m, not 10m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

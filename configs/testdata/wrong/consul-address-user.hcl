@@ -1,0 +1,8 @@
+store "consul" {
+  address = "http://me:hunter2@127.0.0.1:8500"
+}
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+}

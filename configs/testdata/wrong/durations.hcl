@@ -1,0 +1,12 @@
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+  policy {
+    interval = "1ms"
+    timeout = "-2s"
+    suspect_interval = "10 m"
+    sustain = "48h"
+    fresh_interval = ""
+  }
+}

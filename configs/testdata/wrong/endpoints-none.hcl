@@ -1,0 +1,4 @@
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  bootstrap = true
+}

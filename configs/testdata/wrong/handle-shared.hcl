@@ -1,0 +1,17 @@
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+}
+resource "invoices-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+}
+resource "third" {
+  handles = {
+    "production/DATABASE_URL" = "${endpoint.host}"
+  }
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+}

@@ -1,0 +1,16 @@
+resource {
+  handle = "a"
+}
+resource "a" "b" {
+  handle = "a"
+}
+observer "mon-a" {
+}
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+  endpoint {
+    url = "mysql://app@db3"
+  }
+}

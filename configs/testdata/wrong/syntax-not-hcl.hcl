@@ -1,0 +1,3 @@
+[observer]
+name = mon-a
+password: hunter2

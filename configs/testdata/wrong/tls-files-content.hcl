@@ -1,0 +1,13 @@
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+  probe {
+    tls {
+      mode      = "verify"
+      ca_file   = "/etc/ssl/empty.pem"
+      cert_file = "/etc/ssl/empty.pem"
+      key_file  = "/etc/ssl/client.key"
+    }
+  }
+}

@@ -1,0 +1,16 @@
+resource "orders-db" {
+  handle = "production/DATABASE_URL"
+  endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
+  endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
+  probe {
+    depth = "pign"
+    tls { mode = "on" }
+  }
+  policy {
+    mode = "obsreve"
+    failback = "automatic"
+    mass_failure = "ignore"
+    profile = "quick"
+    also_evidence = ["tsl", "timeout", "auth"]
+  }
+}

@@ -1,0 +1,109 @@
+package configs_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/reattach/reattach/configs"
+)
+
+// wrong lists the configurations that are wrong, or worth a warning: files,
+// and directories that are read as one. Beside each stands its expected report.
+func wrong(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("testdata/wrong")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".golden" {
+			out = append(out, filepath.Join("testdata/wrong", e.Name()))
+		}
+	}
+	return out
+}
+
+func TestReports(t *testing.T) {
+	paths := wrong(t)
+	if len(paths) < 60 {
+		t.Errorf("%d wrong configurations, want at least 60", len(paths))
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			config, diags := configs.Load([]string{path}, options())
+			if len(diags) == 0 {
+				t.Fatal("nothing is reported")
+			}
+			if (config == nil) != diags.HasErrors() {
+				t.Errorf("config is nil: %v, but errors: %v", config == nil, diags.HasErrors())
+			}
+			if warns := strings.HasPrefix(filepath.Base(path), "warn-"); warns == diags.HasErrors() {
+				t.Errorf("a file is called warn-… if, and only if, it has no error; errors here: %v", diags.HasErrors())
+			}
+			got, golden := diags.String(), path+".golden"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("the report has changed (-want +got); -update rewrites it:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestReportsHoldNoSecret looks for what was planted in every report, in every
+// form in which it can be printed.
+func TestReportsHoldNoSecret(t *testing.T) {
+	seen := 0
+	for _, path := range wrong(t) {
+		_, diags := configs.Load([]string{path}, options())
+		text := diags.String()
+		for _, d := range diags {
+			text += d.Message + d.Hint + d.Source + d.Caret
+		}
+		if strings.Contains(text, planted) {
+			t.Errorf("%s: the report holds a secret:\n%s", path, diags)
+		}
+		if strings.Contains(text, "***") {
+			seen++
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d reports mask anything: this test proves little", seen)
+	}
+}
+
+// TestReportsAreStable loads everything several times: maps must not decide
+// the order of a report.
+func TestReportsAreStable(t *testing.T) {
+	for _, path := range wrong(t) {
+		_, first := configs.Load([]string{path}, options())
+		for range 5 {
+			_, again := configs.Load([]string{path}, options())
+			if !slices.Equal(first, again) {
+				t.Fatalf("%s: another report for the same file:\n%s\nand:\n%s", path, first, again)
+			}
+		}
+	}
+}
+
+func TestNoSuchPath(t *testing.T) {
+	for _, paths := range [][]string{nil, {"testdata/none.hcl"}, {t.TempDir()}} {
+		config, diags := configs.Load(paths, options())
+		if config != nil || !diags.HasErrors() || diags[0].Line != 0 {
+			t.Errorf("Load(%q) = %v, %v, want an error without a line", paths, config, diags)
+		}
+	}
+}
