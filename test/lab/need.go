@@ -8,15 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/log"
 )
@@ -149,14 +146,3 @@ func Tool(name string) string {
 	}
 	return filepath.Join(cache, "bin", name+"-"+versions[name])
 }
-
-// sortedLines is for messages: the output of a command, trimmed.
-func output(cmd *exec.Cmd) string {
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Sprintf("%s: %v", strings.TrimSpace(string(out)), err)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-var _ = client.New

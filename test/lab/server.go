@@ -28,6 +28,7 @@ type Server struct {
 	name      string
 	ip        string
 	port      int
+	tls       bool
 	container testcontainers.Container
 	ready     func(context.Context, *Server) error
 }
@@ -88,7 +89,7 @@ func (l *Lab) start(s spec, opts []Option) *Server {
 		s.name = l.alias(s.kind)
 	}
 	server := &Server{lab: l, kind: s.kind, name: s.name, ip: l.NewAddr(), port: s.port, ready: s.ready}
-	if !s.plain {
+	if server.tls = !s.plain; server.tls {
 		cert, key := l.Certificate(s.expiry, s.name, "localhost", server.ip, "127.0.0.1")
 		s.files["/lab/tls/ca.pem"], s.files["/lab/tls/cert.pem"], s.files["/lab/tls/key.pem"] = l.ca.pem, cert, key
 	}

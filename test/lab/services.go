@@ -86,7 +86,8 @@ func Login(user string) Option {
 func Postscreen() Option { return Env("LAB_POSTSCREEN", "1") }
 
 // DB is a connection pool to a MariaDB or MySQL of the lab, as user, in the
-// database orders; statements time out after 10 s.
+// database orders (probe and repl, which have no right to it, in none);
+// statements time out after 10 s.
 func (s *Server) DB(user string) *sql.DB {
 	s.lab.t.Helper()
 	db, err := s.open(user)
@@ -113,7 +114,10 @@ func (s *Server) SQL(statement string, args ...any) {
 func (s *Server) open(user string) (*sql.DB, error) {
 	config := mysql.NewConfig()
 	config.User, config.Passwd = user, Password(user)
-	config.Net, config.Addr, config.DBName = "tcp", s.Addr(), "orders"
+	config.Net, config.Addr = "tcp", s.Addr()
+	if user == "root" || user == "app" {
+		config.DBName = "orders"
+	}
 	config.Timeout, config.ReadTimeout, config.WriteTimeout = 10*time.Second, 10*time.Second, 10*time.Second
 	config.ParseTime = true
 	config.Logger = quietSQL{}
@@ -144,11 +148,22 @@ func amqpReady(ctx context.Context, s *Server) error {
 	if err := dialable(ctx, s); err != nil {
 		return err
 	}
-	conn, err := amqp.DialConfig(s.URL("app"), amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
-	if err != nil {
-		return err
+	urls := []string{s.URL("app")}
+	if s.tls { // the second listener starts a moment after the first
+		urls = append(urls, "amqps://app:"+Password("app")+"@"+s.Addr(5671)+"/orders")
 	}
-	return conn.Close()
+	for _, url := range urls {
+		conn, err := amqp.DialConfig(url, amqp.Config{
+			Dial: amqp.DefaultDial(5 * time.Second), TLSClientConfig: &tls.Config{RootCAs: s.lab.CAPool()},
+		})
+		if err != nil {
+			return err
+		}
+		if err := conn.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func smtpReady(ctx context.Context, s *Server) error {
