@@ -1,0 +1,84 @@
+package httpapi
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/policy"
+)
+
+// Attention says how much of a person's attention a resource wants.
+type Attention uint8
+
+// The degrees.
+const (
+	Calm  Attention = iota // protected, nothing to do
+	Watch                  // it serves, but not all is as it should be
+	Alarm                  // it does not serve, or a person must decide
+)
+
+// String returns "calm", "watch" or "alarm".
+func (a Attention) String() string { return [...]string{"calm", "watch", "alarm"}[a] }
+
+// AttentionOf says how much attention r wants. It decides nothing but colours.
+func AttentionOf(r failover.ResourceStatus) Attention {
+	if r.Hold != nil || r.Outage != nil {
+		return Alarm
+	}
+	switch r.Condition {
+	case policy.Foreign.String(), policy.Deleted.String(), policy.Empty.String():
+		return Alarm
+	}
+	calm := r.Protected && r.Paused == "" && r.Condition == policy.Ours.String()
+	for _, e := range r.Endpoints {
+		switch {
+		case e.Attached && e.State == policy.Down:
+			return Alarm
+		case e.State != policy.Up && e.Drained == "", e.Tainted != "":
+			calm = false
+		}
+	}
+	if calm {
+		return Calm
+	}
+	return Watch
+}
+
+// Age says how long d is, in the one or two units that matter: "12 s", "4 min",
+// "3 h 20 min", "2 d 5 h". What lies in the future is "0 s".
+func Age(d time.Duration) string {
+	d = max(d, 0)
+	two := func(a int, x string, b int, y string) string {
+		if b == 0 {
+			return fmt.Sprintf("%d %s", a, x)
+		}
+		return fmt.Sprintf("%d %s %d %s", a, x, b, y)
+	}
+	hours, minutes := int(d/time.Hour), int(d/time.Minute)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d/time.Second))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", minutes)
+	case d < 24*time.Hour:
+		return two(hours, "h", minutes%60, "min")
+	case d < 100*24*time.Hour:
+		return two(hours/24, "d", hours%24, "h")
+	}
+	return fmt.Sprintf("%d d", hours/24)
+}
+
+// Millis says how long a conversation or a phase took: "0.12 ms", "45 ms", "2.1 s".
+func Millis(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms < 1:
+		return fmt.Sprintf("%.2f ms", ms)
+	case ms < 10:
+		return fmt.Sprintf("%.1f ms", ms)
+	case ms < 1000:
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.1f s", ms/1000)
+}
