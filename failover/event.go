@@ -90,6 +90,7 @@ const (
 	PurposeCommit  Purpose = "commit"  // switches
 	PurposeClose   Purpose = "close"   // closes a ballot
 	PurposeResolve Purpose = "resolve" // makes an unknown outcome known
+	PurposeConfirm Purpose = "confirm" // reads what became of an unknown commit
 	PurposeAdopt   Purpose = "adopt"   // records what the handles are
 	PurposeState   Purpose = "state"   // ack and clear
 	PurposeControl Purpose = "control" // a person's order

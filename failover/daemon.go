@@ -1,0 +1,495 @@
+package failover
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
+)
+
+// Options is what a Daemon is made of.
+type Options struct {
+	Config   Config // its Seed and Seen are filled in by the daemon
+	Store    Store
+	Log      *slog.Logger
+	StateDir string // where what was seen last is kept; empty: nowhere
+	Taps     []Tap
+	Version  string
+}
+
+// Daemon is the actor around an [Engine]: it feeds it events, carries out its
+// effects, and owns every goroutine that this takes.
+type Daemon struct {
+	opt      Options
+	engine   *Engine
+	events   chan Event
+	calls    chan func(context.Context, time.Time)
+	done     chan struct{}
+	group    sync.WaitGroup
+	orders   map[uint64]chan Answer
+	order    uint64
+	loops    map[string]*loop
+	txns     chan Transact
+	remember chan map[string]Seen
+	turned   time.Time // when the loop last turned
+}
+
+// loop is a running probing loop.
+type loop struct {
+	*probe.Loop
+	def    policy.Endpoint
+	pace   probe.Pace
+	cancel context.CancelFunc
+}
+
+// Sizes and times of the daemon's own.
+const (
+	tickEvery   = 100 * time.Millisecond
+	standstill  = time.Second // a loop gap longer than this voids evidence
+	txnWorkers  = 8
+	eventBuffer = 1024
+)
+
+// ErrStopped means that the daemon has ended.
+var ErrStopped = errors.New("the daemon has stopped")
+
+// NewDaemon prepares a daemon. It fails if what was seen last cannot be read.
+func NewDaemon(opt Options) (*Daemon, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if _, err := rand.Read(opt.Config.Seed[:]); err != nil {
+		return nil, err
+	}
+	d := &Daemon{opt: opt, events: make(chan Event, eventBuffer), calls: make(chan func(context.Context, time.Time)), done: make(chan struct{}),
+		orders: map[uint64]chan Answer{}, loops: map[string]*loop{}, txns: make(chan Transact, eventBuffer), remember: make(chan map[string]Seen, 1)}
+	seen, err := readSeen(d.seenFile())
+	if err != nil {
+		return nil, fmt.Errorf("what was seen last: %w", err)
+	}
+	d.opt.Config.Seen = seen
+	d.engine = NewEngine(d.opt.Config)
+	return d, nil
+}
+
+// Run watches until ctx ends. It returns after everything that it started has
+// ended: no conversation, transaction or file is left half done.
+func (d *Daemon) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer d.group.Wait()
+	defer close(d.done)
+	defer cancel()
+	for range txnWorkers {
+		d.group.Go(func() { d.sendTxns(ctx) })
+	}
+	for _, prefix := range []string{controlPrefix, ballotPrefix} {
+		d.group.Go(func() { d.watch(ctx, prefix) })
+	}
+	d.group.Go(func() { d.keepSeen(ctx) })
+	d.startLoops(ctx, d.opt.Config.Resources)
+	return d.turn(ctx)
+}
+
+// turn is the loop that owns the engine.
+func (d *Daemon) turn(ctx context.Context) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	d.turned = time.Now()
+	d.step(ctx, d.turned, Tick{})
+	for {
+		var ev Event
+		select {
+		case <-ctx.Done():
+			d.leave(ctx)
+			return nil
+		case ev = <-d.events:
+		case call := <-d.calls:
+			call(ctx, time.Now())
+			continue
+		case <-tick.C:
+			ev = Tick{}
+		}
+		now := time.Now()
+		if stood(d.turned, now) {
+			d.opt.Log.Warn("this process stood still, or its clock jumped: what was seen meanwhile is void", "since", d.turned)
+			d.step(ctx, now, Stood{From: d.turned})
+		}
+		d.turned = now
+		d.step(ctx, now, ev)
+	}
+}
+
+// leave closes what is open in the store, so that nobody has to wait for its age.
+func (d *Daemon) leave(ctx context.Context) {
+	for _, t := range d.engine.Leave() {
+		d.sendTxn(ctx, t)
+	}
+}
+
+// stood reports whether either clock leapt between two turns: the monotonic one
+// stands still while a machine is suspended, the wall clock may be set.
+func stood(before, now time.Time) bool {
+	mono := now.Sub(before)
+	wall := now.Round(0).Sub(before.Round(0))
+	return mono > standstill || wall > standstill+mono || wall < mono-standstill
+}
+
+// step has the engine take an event in, and its effects carried out.
+func (d *Daemon) step(ctx context.Context, now time.Time, ev Event) {
+	effects := d.engine.Step(now, ev)
+	for _, effect := range effects {
+		d.perform(ctx, effect)
+	}
+	for _, tap := range d.opt.Taps {
+		tap.Saw(now, ev, effects)
+	}
+}
+
+func (d *Daemon) perform(ctx context.Context, effect Effect) {
+	switch f := effect.(type) {
+	case Transact:
+		select {
+		case d.txns <- f:
+		default: // no room: as if the store had not answered; never wait here
+			d.group.Go(func() { d.send(ctx, Answered{ID: f.ID, Err: ErrUnknown, Sent: time.Now()}) })
+		}
+	case Examine:
+		if l := d.loops[loopName(f.Resource, f.Endpoint)]; l != nil {
+			l.Examine(f.On)
+		}
+	case Respond:
+		if reply := d.orders[f.ID]; reply != nil {
+			delete(d.orders, f.ID)
+			reply <- f.Answer
+		}
+	case Tell:
+		d.log(ctx, f.Notice)
+	case Switched:
+		r := f.Record
+		d.opt.Log.Info("switched", "resource", r.Resource, "kind", r.Kind.String(), "from", r.From, "to", r.To, "epoch", r.Epoch,
+			"why", r.Why, "seconds", r.Times.Total)
+	case Remember:
+		select {
+		case <-d.remember:
+		default:
+		}
+		d.remember <- f.Seen
+	}
+}
+
+func (d *Daemon) log(ctx context.Context, n Notice) {
+	level := slog.LevelInfo
+	if n.Urgent {
+		level = slog.LevelError
+	}
+	d.opt.Log.Log(ctx, level, n.Text, "event", n.Event, "resource", n.Resource, "key", n.Key, "over", n.Over, "next", n.Next)
+}
+
+// send hands an event to the engine, unless the daemon ends first.
+func (d *Daemon) send(ctx context.Context, ev Event) {
+	select {
+	case d.events <- ev:
+	case <-ctx.Done():
+	}
+}
+
+// sendTxns carries out transactions until ctx ends.
+func (d *Daemon) sendTxns(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-d.txns:
+			d.send(ctx, d.sendTxn(ctx, t))
+		}
+	}
+}
+
+// sendTxn carries out one transaction, if its time is not over. One that is
+// under way is not cut short by the daemon's end.
+func (d *Daemon) sendTxn(ctx context.Context, t Transact) Answered {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Timeout)
+	defer cancel()
+	now := time.Now()
+	if late(now, t.Before) {
+		return Answered{ID: t.ID, Err: ErrLate, Sent: now}
+	}
+	reply, err := d.opt.Store.Txn(ctx, t.Ops)
+	if err != nil {
+		d.opt.Log.Debug("transaction", "purpose", t.Purpose, "error", err)
+	}
+	return Answered{ID: t.ID, Reply: reply, Err: err, Sent: now}
+}
+
+// late compares both clocks: a suspended machine stops the monotonic one.
+func late(now, before time.Time) bool {
+	return !before.IsZero() && (now.After(before) || now.Round(0).After(before.Round(0)))
+}
+
+// watch follows a prefix until ctx ends.
+func (d *Daemon) watch(ctx context.Context, prefix string) {
+	var index uint64
+	for ctx.Err() == nil {
+		entries, next, err := d.opt.Store.Watch(ctx, prefix, index)
+		switch {
+		case err != nil:
+			index = 0
+			if ctx.Err() == nil {
+				d.opt.Log.Debug("watch", "prefix", prefix, "error", err)
+			}
+			sleep(ctx, time.Second)
+		case next < index:
+			index = 0
+		default:
+			index = next
+			d.send(ctx, Changed{Prefix: prefix, Entries: entries})
+		}
+	}
+}
+
+func sleep(ctx context.Context, dur time.Duration) {
+	t := time.NewTimer(dur)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func loopName(resource, endpoint string) string { return resource + "/" + endpoint }
+
+// startLoops starts the probing loops that rs wants, stops those that it does
+// not, and leaves alone those that stay as they are.
+func (d *Daemon) startLoops(ctx context.Context, rs []*policy.Resource) {
+	wanted := map[string]bool{}
+	for _, r := range rs {
+		for _, ep := range r.Endpoints {
+			name := loopName(r.Name, ep.Name)
+			wanted[name] = true
+			if l := d.loops[name]; l != nil {
+				if l.pace == r.Pace && reflect.DeepEqual(l.def, ep) {
+					continue
+				}
+				l.cancel()
+			}
+			d.loops[name] = d.startLoop(ctx, r, ep)
+		}
+	}
+	for name, l := range d.loops {
+		if !wanted[name] {
+			l.cancel()
+			delete(d.loops, name)
+		}
+	}
+}
+
+func (d *Daemon) startLoop(ctx context.Context, r *policy.Resource, ep policy.Endpoint) *loop {
+	ctx, cancel := context.WithCancel(ctx)
+	resource, endpoint, target := r.Name, ep.Name, ep.Target
+	l := &loop{def: ep, pace: r.Pace, cancel: cancel, Loop: &probe.Loop{Name: loopName(resource, endpoint), Protocol: r.Protocol, Pace: r.Pace,
+		Target: func() probe.Target { return target },
+		Emit:   func(res probe.Result) { d.send(ctx, Observed{resource, endpoint, res}) }}}
+	d.group.Go(func() {
+		defer cancel()
+		l.Run(ctx)
+	})
+	return l
+}
+
+// call runs f on the engine's goroutine.
+func (d *Daemon) call(ctx context.Context, f func(*Engine, time.Time)) error {
+	ran := make(chan struct{})
+	select {
+	case d.calls <- func(_ context.Context, now time.Time) { f(d.engine, now); close(ran) }:
+		<-ran
+		return nil
+	case <-d.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Status tells all that is known.
+func (d *Daemon) Status(ctx context.Context) (s Status, err error) {
+	err = d.call(ctx, func(e *Engine, now time.Time) { s = e.Status(now) })
+	s.Version = d.opt.Version
+	return s, err
+}
+
+// Explain tells why a resource was, or was not, switched. The error wraps
+// ErrNoResource if there is none of that name.
+func (d *Daemon) Explain(ctx context.Context, resource string) (x Explanation, err error) {
+	var unknown error
+	if err = d.call(ctx, func(e *Engine, now time.Time) { x, unknown = e.Explain(now, resource) }); err != nil {
+		return x, err
+	}
+	if unknown != nil {
+		return x, unknown
+	}
+	if x.History, err = d.History(ctx, resource); err != nil {
+		d.opt.Log.Debug("history", "error", err) // the explanation holds without it
+	}
+	x.History = x.History[:min(len(x.History), 5)]
+	return x, nil
+}
+
+// History returns the records of a resource, or of all ("") , newest first.
+func (d *Daemon) History(ctx context.Context, resource string) ([]Record, error) {
+	tree := historyPrefix
+	if resource != "" {
+		tree = historyTree(resource)
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	reply, err := d.opt.Store.Txn(ctx, []Op{{Verb: GetTree, Key: tree}})
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	var all []Record
+	for _, entry := range reply.Entries {
+		var rec Record
+		if err := decode(entry, &rec); err != nil {
+			return nil, err
+		}
+		all = append(all, rec)
+	}
+	slices.SortStableFunc(all, func(a, b Record) int {
+		if c := b.At.Compare(a.At); c != 0 {
+			return c
+		}
+		return strings.Compare(b.Resource, a.Resource)
+	})
+	return all, nil
+}
+
+// Do carries out a person's command and waits for what becomes of it.
+func (d *Daemon) Do(ctx context.Context, c Command) (Answer, error) {
+	return d.ask(ctx, func(ctx context.Context, now time.Time, id uint64) { d.step(ctx, now, Ordered{ID: id, Command: c}) })
+}
+
+// Reload puts another configuration in force, or says why the running one stays.
+func (d *Daemon) Reload(ctx context.Context, cfg Config) (Answer, error) {
+	return d.ask(ctx, func(ctx context.Context, now time.Time, id uint64) {
+		reply := d.orders[id]
+		d.step(ctx, now, Reloaded{ID: id, Config: cfg})
+		a := <-reply // the engine answers a reload within the step
+		if a.Done {
+			d.startLoops(ctx, cfg.Resources)
+		}
+		reply <- a
+	})
+}
+
+// ask has the engine's goroutine begin something, and waits for the answer.
+func (d *Daemon) ask(ctx context.Context, begin func(context.Context, time.Time, uint64)) (Answer, error) {
+	reply := make(chan Answer, 1)
+	call := func(ctx context.Context, now time.Time) {
+		d.order++
+		d.orders[d.order] = reply
+		begin(ctx, now, d.order)
+	}
+	select {
+	case d.calls <- call:
+	case <-d.done:
+		return Answer{}, ErrStopped
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+	select {
+	case a := <-reply:
+		return a, nil
+	case <-d.done:
+		return Answer{}, ErrStopped
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+}
+
+// Healthy returns nil while the engine's loop turns.
+func (d *Daemon) Healthy(ctx context.Context) error { return d.call(ctx, func(*Engine, time.Time) {}) }
+
+// Ready returns nil once the store was read, verdicts are in, and while the
+// observer is not blind.
+func (d *Daemon) Ready(ctx context.Context) error {
+	var why string
+	err := d.call(ctx, func(e *Engine, now time.Time) {
+		if why = e.blind(now, nil); why == "" && !e.settled() {
+			why = "the first verdicts are not in yet"
+		}
+	})
+	if err == nil && why != "" {
+		err = errors.New(why)
+	}
+	return err
+}
+
+func (d *Daemon) seenFile() string {
+	if d.opt.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(d.opt.StateDir, "seen.json")
+}
+
+func readSeen(path string) (map[string]Seen, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var seen map[string]Seen
+	if err := json.Unmarshal(b, &seen); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return seen, nil
+}
+
+// keepSeen writes down what was seen last. A full disk costs only the memory
+// across a restart.
+func (d *Daemon) keepSeen(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case seen := <-d.remember:
+			if d.seenFile() == "" {
+				continue
+			}
+			if err := writeFile(d.seenFile(), encode(seen)); err != nil {
+				d.opt.Log.Warn("what was seen last could not be kept", "error", err)
+			}
+		}
+	}
+}
+
+// writeFile replaces a file whole or not at all.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}

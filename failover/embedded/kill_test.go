@@ -1,0 +1,186 @@
+package embedded_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/embedded"
+)
+
+// writerEnv makes this test binary a process that writes to the store there until
+// it is killed. See TestMain.
+const (
+	writerEnv = "REATTACH_TEST_WRITER"
+	limitEnv  = "REATTACH_TEST_FILE_LIMIT" // bytes that its files may have
+)
+
+// write runs transactions of the kind that a switch is, each numbered, and says
+// each number once the store has taken it. With a file limit it goes on after an
+// error, saying so.
+func write(path string) error {
+	if limit, err := strconv.ParseUint(os.Getenv(limitEnv), 10, 64); err == nil {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
+			return err
+		}
+	}
+	store, err := embedded.Open(path)
+	if err != nil {
+		return err
+	}
+	reply, err := store.Txn(context.Background(), []failover.Op{{Verb: failover.Get, Key: "state"}})
+	if err != nil {
+		return err
+	}
+	state := reply.Entries[0]
+	n, _ := strconv.Atoi(string(state.Value))
+	for {
+		n++
+		reply, err := store.Txn(context.Background(), numbered(n, state.ModifyIndex))
+		if err != nil {
+			fmt.Println("error", err)
+			return nil
+		}
+		state = reply.Entry("state")
+		fmt.Println(n)
+	}
+}
+
+func numbered(n int, index uint64) []failover.Op {
+	value := []byte(strconv.Itoa(n))
+	long := make([]byte, rand.IntN(20000))
+	return []failover.Op{
+		{Verb: failover.DeleteTree, Key: "ballot/"},
+		{Verb: failover.CAS, Key: "state", Value: value, Index: index},
+		{Verb: failover.Set, Key: "handle/a", Value: value},
+		{Verb: failover.Set, Key: "handle/b", Value: append(value, long...)},
+		{Verb: failover.Set, Key: "ballot/" + strconv.Itoa(n), Value: value},
+		{Verb: failover.Set, Key: "history/" + strconv.Itoa(n%50), Value: value},
+		{Verb: failover.Delete, Key: "history/" + strconv.Itoa((n+25)%50)},
+	}
+}
+
+// whole checks that the store is as some transaction left it, and not before the
+// one numbered said; it returns that transaction's number.
+func whole(t *testing.T, path string, said int) int {
+	t.Helper()
+	store, err := embedded.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	state := read(t, store, "state")
+	n, _ := strconv.Atoi(string(state.Value))
+	if n < said {
+		t.Errorf("the store has %d, and had said %d", n, said)
+	}
+	if n == 0 {
+		return 0
+	}
+	for _, key := range []string{"handle/a", "handle/b", "ballot/" + strconv.Itoa(n), "history/" + strconv.Itoa(n%50)} {
+		e := read(t, store, key)
+		if e.ModifyIndex != state.ModifyIndex || len(e.Value) < len(state.Value) || string(e.Value[:len(state.Value)]) != string(state.Value) {
+			t.Errorf("state is %s at %d, %s at %d", state.Value, state.ModifyIndex, key, e.ModifyIndex)
+		}
+	}
+	reply, err := store.Txn(t.Context(), []failover.Op{{Verb: failover.GetTree, Key: "ballot/"}, {Verb: failover.CheckNotExists, Key: "history/" + strconv.Itoa((n+25)%50)}})
+	if err != nil || !reply.OK || len(reply.Entries) != 1 {
+		t.Errorf("ballots and history of transaction %d: %+v, %v", n, reply, err)
+	}
+	if e := put(t, store, "opened", strconv.Itoa(rand.Int())); e.ModifyIndex <= state.ModifyIndex {
+		t.Errorf("index %d after %d", e.ModifyIndex, state.ModifyIndex)
+	}
+	return n
+}
+
+// TestKill kills a writing process at any moment, also while it makes the file,
+// again and again. The file opens, nothing is half done, and nothing is lost that
+// the process had been told was done.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	const rounds = 25
+	wrote := 0
+	for round := range rounds {
+		writer := startWriter(t, path)
+		life := time.Duration(rand.Int64N(int64(60 * time.Millisecond)))
+		if round < 5 {
+			life /= 10 // while it starts
+		}
+		kill := time.AfterFunc(life, func() { _ = writer.cmd.Process.Kill() })
+		said := writer.read(t)
+		kill.Stop()
+		if n := whole(t, path, said); n > wrote {
+			wrote = n
+		} else if n < wrote {
+			t.Fatalf("round %d: %d transactions, there were %d", round, n, wrote)
+		}
+	}
+	t.Logf("%d kills, %d transactions", rounds, wrote)
+	if wrote == 0 {
+		t.Error("no writer lived to write anything")
+	}
+}
+
+// TestFull lets the disk refuse to take more: the writer is told, and the file is
+// whole.
+func TestFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	for _, limit := range []string{"70000", "140000", "300000"} {
+		writer := startWriter(t, path, limitEnv+"="+limit)
+		said := writer.read(t)
+		if !writer.failed {
+			t.Errorf("a file of at most %s bytes took everything", limit)
+		}
+		whole(t, path, said)
+	}
+}
+
+type writer struct {
+	cmd    *exec.Cmd
+	out    *bufio.Scanner
+	failed bool // it said that a transaction failed
+}
+
+func startWriter(t *testing.T, path string, env ...string) *writer {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), writerEnv+"="+path), env...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &writer{cmd: cmd, out: bufio.NewScanner(out)}
+}
+
+// read waits for the end, and returns the last number that was said.
+func (w *writer) read(t *testing.T) int {
+	t.Helper()
+	said := 0
+	for w.out.Scan() {
+		if n, err := strconv.Atoi(w.out.Text()); err == nil {
+			said = n
+		} else {
+			w.failed = true
+			t.Log(w.out.Text())
+		}
+	}
+	_ = w.cmd.Wait()
+	return said
+}

@@ -1,0 +1,412 @@
+package failover
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
+)
+
+// Engine holds all state of an observer. It is pure: an event and the time go
+// in, effects come out, and the same events give the same effects, byte for
+// byte. It is used by one goroutine.
+type Engine struct {
+	cfg   Config
+	gates []policy.Gate
+	order []string // names of the resources, as configured
+	res   map[string]*resource
+
+	ids     uint64 // drawn so far
+	nextID  uint64 // of a transaction
+	pending map[uint64]*request
+	out     []Effect
+
+	started  time.Time
+	pulse    time.Time // when the store last answered
+	blindAt  time.Time // since when it is blind; zero: it is not
+	sweepAt  time.Time
+	sweeping bool
+	cursor   int
+	void     time.Time // evidence that began before is worth nothing
+
+	controls   map[string]Entry // by key, as watched
+	controlsOK bool             // they were seen once
+	orderSeen  map[string]time.Time
+	fleet      []time.Time // automatic switches of the last minute, by when they were seen here
+	notices    []Notice    // active ones, oldest first
+}
+
+// Times of the engine's own.
+const (
+	sweepEvery   = time.Second
+	sweepMost    = 60 // resources a sweep
+	blindAfter   = 2 * time.Second
+	storeTimeout = 2 * time.Second
+	holdRetry    = 30 * time.Second
+	localFault   = 2 * time.Second // how long an own fault suspends judgement
+	noticesKept  = 200
+)
+
+// Activity is what a resource does.
+type Activity uint8
+
+// The activities.
+const (
+	Init Activity = iota
+	Steady
+	Suspecting
+	Confirming
+	Committing
+	Holding
+)
+
+// String returns the word that people see.
+func (a Activity) String() string {
+	return [...]string{"init", "steady", "suspect", "confirm", "commit", "hold"}[a]
+}
+
+// resource is all that the engine knows of one resource.
+type resource struct {
+	def       *policy.Resource
+	hash      string
+	endpoints []endpoint
+
+	reading  *Reading
+	state    State
+	cond     policy.Condition
+	attached int
+	detail   string
+	known    Seen // the newest state ever seen
+	knownAt  time.Time
+	rewound  string
+
+	wake      time.Time
+	wish      *wish // what is wanted by itself, and since when
+	want      *wish // what a person wants
+	ballot    *ballot
+	adopting  *request // an adopt whose answer is awaited, or that is sent again
+	adoptAt   time.Time // when to send it again; zero: it is under way
+	adopts    []time.Time // hand edits that were adopted
+	alien     alienBallot
+	ballots   []time.Time // opened within the last minute
+	nextTry   time.Time
+	evidence  int // raised whenever a verdict, a control or the configuration changes
+	tried     int // the evidence at the last ballot
+	local     time.Time
+	clearing  time.Time            // when a taint was last asked to be cleared by facts
+	switchAt  map[string]time.Time // when a switch was first seen here, by its operation
+	sinceGood time.Time            // since when the first endpoint has been up
+
+	hold     *Hold
+	outage   *Outage
+	outages  int
+	told     map[string]bool // keys told in this outage
+	decision *policy.Decision
+	vote     *Vote
+	observed bool // would have switched, in this outage
+}
+
+// endpoint is all that the engine knows of one endpoint.
+type endpoint struct {
+	verdict   policy.Verdict
+	last      probe.Result // of the last conversation that was no ping
+	facts     probe.Facts
+	seen      time.Time
+	examining bool
+}
+
+// alienBallot is a ballot that somebody else opened, or an earlier life of ours.
+type alienBallot struct {
+	index uint64
+	first time.Time
+	own   bool
+}
+
+// request is a transaction whose answer is awaited.
+type request struct {
+	purpose  Purpose
+	resource string
+	sweep    []string
+	order    uint64 // the command to answer; 0: none
+	text     string // what to answer when it is done
+	rec      *Record
+	reading  *Reading
+	ops      []Op
+	ballot   *ballot
+}
+
+// NewEngine returns an engine that has seen nothing yet.
+func NewEngine(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, gates: policy.Gates(), res: map[string]*resource{}, pending: map[uint64]*request{},
+		controls: map[string]Entry{}, orderSeen: map[string]time.Time{}}
+	for _, def := range cfg.Resources {
+		e.add(def)
+	}
+	return e
+}
+
+func (e *Engine) add(def *policy.Resource) {
+	r := &resource{def: def, hash: def.Hash(e.cfg.Observers), endpoints: make([]endpoint, len(def.Endpoints)), attached: -1,
+		told: map[string]bool{}, switchAt: map[string]time.Time{}, known: e.cfg.Seen[def.Name]}
+	e.res[def.Name] = r
+	e.order = append(e.order, def.Name)
+}
+
+// Step takes in one event and returns what is to be done. The slice is good
+// until the next step.
+func (e *Engine) Step(now time.Time, ev Event) []Effect {
+	e.out = e.out[:0]
+	if e.started.IsZero() {
+		e.started = now
+	}
+	switch ev := ev.(type) {
+	case Observed:
+		e.observe(now, ev)
+	case Answered:
+		e.answered(now, ev)
+	case Changed:
+		e.changed(now, ev)
+	case Ordered:
+		e.ordered(now, ev)
+	case Stood:
+		e.stood(now)
+	case Reloaded:
+		e.reloaded(now, ev)
+	case Tick:
+		e.tick(now)
+	}
+	return e.out
+}
+
+func (e *Engine) emit(f Effect) { e.out = append(e.out, f) }
+
+// id draws a nonce or an operation id. Randomness is in the seed alone.
+func (e *Engine) id() string {
+	e.ids++
+	b := binary.BigEndian.AppendUint64(append([]byte(nil), e.cfg.Seed[:]...), e.ids)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+func (e *Engine) transact(q *request, ops []Op, timeout time.Duration, before time.Time) {
+	e.nextID++
+	e.pending[e.nextID] = q
+	q.ops = ops
+	e.emit(Transact{ID: e.nextID, Purpose: q.purpose, Ops: ops, Timeout: timeout, Before: before})
+}
+
+// tick lets time have its effects.
+func (e *Engine) tick(now time.Time) {
+	e.watchPulse(now)
+	if !e.sweeping && now.Sub(e.sweepAt) >= sweepEvery {
+		e.sweep(now)
+	}
+	for _, name := range e.order {
+		if r := e.res[name]; !now.Before(r.wake) {
+			e.consider(now, r)
+		}
+	}
+}
+
+// blind says why this observer cannot judge r (nil: anything); empty if it can.
+func (e *Engine) blind(now time.Time, r *resource) string {
+	switch {
+	case e.pulse.IsZero():
+		return "the store has not answered yet"
+	case now.Sub(e.pulse) > blindAfter:
+		return fmt.Sprintf("the store has not answered for %v", now.Sub(e.pulse).Round(time.Second))
+	case r != nil && now.Before(r.local):
+		return "a fault of this host's own keeps it from probing"
+	}
+	return ""
+}
+
+// watchPulse notices when the store is lost, and when it is back. Whatever was
+// seen meanwhile is void: leaving blindness needs fresh evidence.
+func (e *Engine) watchPulse(now time.Time) {
+	why := e.blind(now, nil)
+	switch {
+	case why != "" && e.blindAt.IsZero():
+		e.blindAt = now
+		if !e.pulse.IsZero() {
+			e.tell(Notice{Key: "store_lost", Event: "store_lost", Urgent: true, At: now,
+				Text: "The store does not answer. Probing goes on; nothing is switched, and nothing is queued for later."})
+		}
+	case why == "" && !e.blindAt.IsZero():
+		e.blindAt = time.Time{}
+		e.over(now, "store_lost", "The store answers again; what was seen meanwhile is void, and fresh evidence decides.")
+		e.voidAll(now)
+	}
+}
+
+// stood throws away what was seen across a gap in this process's own time.
+func (e *Engine) stood(now time.Time) {
+	e.void = now
+	e.voidAll(now)
+}
+
+func (e *Engine) voidAll(now time.Time) {
+	for _, name := range e.order {
+		r := e.res[name]
+		for i := range r.endpoints {
+			if ep := &r.endpoints[i]; ep.verdict.State != policy.Up {
+				ep.verdict = ep.verdict.Void(now)
+			}
+		}
+		r.wish, r.evidence = nil, r.evidence+1
+	}
+}
+
+// observe folds one result into a verdict.
+func (e *Engine) observe(now time.Time, ev Observed) {
+	r := e.res[ev.Resource]
+	if r == nil {
+		return
+	}
+	i := r.def.Endpoint(ev.Endpoint)
+	if i < 0 || ev.Result.Began.Before(e.void) {
+		return
+	}
+	ep := &r.endpoints[i]
+	ep.seen = ev.Result.Ended
+	if ev.Result.Class == probe.Local {
+		r.local = now.Add(localFault)
+	}
+	if ev.Result.Kind != probe.Session || ev.Result.Failed() {
+		ep.last = ev.Result
+		if len(ev.Result.Facts) > 0 {
+			ep.facts = ev.Result.Facts
+		}
+	}
+	before := ep.verdict.State
+	ep.verdict = policy.Judge(ep.verdict, ev.Result, r.def.Judge)
+	if ep.verdict.State != before {
+		r.evidence++
+	}
+	if before != policy.Up || ep.verdict.State != policy.Up {
+		e.consider(now, r)
+	}
+}
+
+// standings returns every endpoint as a decision sees it; fresh is what is OK
+// since then.
+func (e *Engine) standings(now time.Time, r *resource, fresh time.Time) []policy.Standing {
+	all := make([]policy.Standing, len(r.endpoints))
+	for i := range r.endpoints {
+		ep, def := &r.endpoints[i], &r.def.Endpoints[i]
+		v := ep.verdict.At(now, r.def.Pace, def.Target.Timeout)
+		all[i] = policy.Standing{Name: def.Name, Verdict: v, Fresh: v.SeenOK(fresh), Tainted: r.taint(def.Name),
+			Drained: e.drained(now, r, def.Name), Tried: e.wasTried(now, r, def.Name), ServerID: serverID(ep.facts)}
+	}
+	return all
+}
+
+func serverID(f probe.Facts) string {
+	id, _ := f["server_id"].(string)
+	return id
+}
+
+func (r *resource) taint(name string) string {
+	for _, t := range r.state.Taints {
+		if t.Endpoint == name {
+			return t.Why
+		}
+	}
+	return ""
+}
+
+// switchAge is how long ago a switch was first seen here.
+func (e *Engine) switchAge(now time.Time, r *resource, s Switch) time.Duration {
+	at, ok := r.switchAt[s.Op]
+	if !ok {
+		return 0
+	}
+	return now.Sub(at)
+}
+
+func (e *Engine) wasTried(now time.Time, r *resource, name string) bool {
+	return slices.ContainsFunc(r.state.Recent, func(s Switch) bool {
+		return s.Automatic && (s.From == name || s.To == name) && e.switchAge(now, r, s) < policy.DampingWindow
+	})
+}
+
+func (e *Engine) autoSwitches(now time.Time, r *resource) (n int) {
+	for _, s := range r.state.Recent {
+		if s.Automatic && s.Kind != policy.Bootstrap && e.switchAge(now, r, s) < policy.DampingWindow {
+			n++
+		}
+	}
+	return n
+}
+
+// fleetSwitches counts automatic switches of all resources within the pace's window.
+func (e *Engine) fleetSwitches(now time.Time) int {
+	e.fleet = slices.DeleteFunc(e.fleet, func(t time.Time) bool { return now.Sub(t) >= policy.PaceWindow })
+	return len(e.fleet)
+}
+
+// mass counts what is attached and bad, over all resources.
+func (e *Engine) mass() policy.Mass {
+	var all []policy.Attachment
+	for _, name := range e.order {
+		r := e.res[name]
+		if r.attached < 0 {
+			continue
+		}
+		ep := &r.endpoints[r.attached]
+		a := policy.Attachment{Address: address(r, r.attached)}
+		if s := ep.verdict.State; s == policy.Down || s == policy.Suspect {
+			a.Bad = ep.verdict.FirstBad()
+		}
+		all = append(all, a)
+	}
+	return policy.MassOf(all)
+}
+
+// address is the host that an endpoint was last spoken to at.
+func address(r *resource, i int) string {
+	if addr := r.endpoints[i].last.Addr; addr != "" {
+		if host, _, ok := cutPort(addr); ok {
+			return host
+		}
+	}
+	return r.def.Endpoints[i].Target.URL.Host
+}
+
+func cutPort(addr string) (host, port string, ok bool) {
+	for i := len(addr) - 1; i >= 0; i-- {
+		if addr[i] == ':' {
+			return addr[:i], addr[i+1:], true
+		}
+	}
+	return addr, "", false
+}
+
+// situation gathers what a decision on w rests on.
+func (e *Engine) situation(now time.Time, r *resource, w *wish) *policy.Situation {
+	s := &policy.Situation{Now: now, Resource: r.def, Kind: w.kind, Automatic: w.automatic(), Forced: w.forced, Attached: r.attached,
+		Target: w.target, Endpoints: e.standings(now, r, w.since), Paused: e.paused(now, r), Blind: e.blind(now, r), Rewound: r.rewound,
+		Condition: r.cond, Detail: r.detail, Switches: e.autoSwitches(now, r), Fleet: e.fleetSwitches(now),
+		Acked: r.state.Acked == r.state.Epoch && r.state.Epoch > 0, Mass: e.mass()}
+	s.Tally = e.tally(s)
+	return s
+}
+
+// tally counts this observer's own vote.
+func (e *Engine) tally(s *policy.Situation) policy.Tally {
+	t := policy.Tally{Observers: max(1, len(e.cfg.Observers)), Zones: 1, Up: make([]int, len(s.Endpoints))}
+	for i, ep := range s.Endpoints {
+		if ep.Verdict.State == policy.Up && ep.Fresh {
+			t.Up[i] = 1
+		}
+	}
+	if s.Attached >= 0 && policy.SaysDown(s) {
+		t.Down = 1
+	}
+	return t
+}

@@ -1,0 +1,128 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
+)
+
+// anotherWriter is how close together two hand edits must be to be told as the
+// work of another writer.
+const anotherWriter = 15 * time.Minute
+
+// adoptDue adopts what the handles are, where somebody else wrote an endpoint
+// that is known into them. It is done under a pause, too: it writes no handle.
+func (e *Engine) adoptDue(now time.Time, r *resource) bool {
+	if (r.cond != policy.Unmanaged && r.cond != policy.Moved) || r.rewound != "" || r.attached < 0 || e.blind(now, nil) != "" {
+		return false
+	}
+	e.adopt(now, r, r.attached, &wish{kind: policy.Adopt})
+	return true
+}
+
+func (e *Engine) adopt(now time.Time, r *resource, target int, w *wish) {
+	name := r.def.Endpoints[target].Name
+	op := e.id()
+	sw := Switch{Epoch: max(r.state.Epoch, r.known.Epoch) + 1, Op: op, Kind: policy.Adopt, From: r.state.Attached, To: name, At: now}
+	why := "the handles named " + name + " when they were first seen"
+	switch {
+	case w.person != "":
+		why = "a person said so"
+	case r.state.Epoch > 0:
+		why = "somebody else wrote " + name + " into the handles"
+	}
+	rec := Record{Resource: r.def.Name, Epoch: sw.Epoch, Op: op, Kind: sw.Kind, From: sw.From, To: name, Why: why,
+		By: e.cfg.Observer, Person: w.person, Reason: w.reason, At: now}
+	s := withSwitch(r.state, sw, r.def, "somebody else led the handles away from it at "+now.UTC().Format("2006-01-02 15:04:05Z"))
+	s.Handles = readIndexes(r.reading)
+	q := &request{purpose: PurposeAdopt, resource: r.def.Name, rec: &rec, reading: r.reading, order: w.order}
+	r.adopting, r.adoptAt = q, time.Time{}
+	e.transact(q, adoptOps(r.def, r.reading, s, rec), storeTimeout, time.Time{})
+}
+
+// adoptAgain sends an adopt again, unchanged, until it is answered.
+func (e *Engine) adoptAgain(now time.Time, r *resource) {
+	if r.adoptAt.IsZero() || now.Before(r.adoptAt) {
+		return
+	}
+	r.adoptAt = time.Time{}
+	e.transact(r.adopting, r.adopting.ops, storeTimeout, time.Time{})
+}
+
+func (e *Engine) adopted(now time.Time, r *resource, q *request, ev Answered) {
+	if errors.Is(ev.Err, ErrUnknown) {
+		r.adoptAt = now.Add(retryAfter)
+		return
+	}
+	r.adopting = nil
+	switch {
+	case errors.Is(ev.Err, ErrDenied):
+		e.denied(now, r)
+		r.adopting, r.adoptAt = q, now.Add(holdRetry)
+		e.answer(q.order, Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach"})
+	case ev.Err != nil || !ev.Reply.OK:
+		// Handles or state changed meanwhile, or an earlier sending did it: the
+		// next sweep tells.
+		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
+	default:
+		r.rewound = ""
+		e.over(now, r.def.Name+"/rewound", "acknowledged")
+		r.known = Seen{} // the epoch is above all that were seen
+		e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
+		e.tellAdopted(now, r, *q.rec)
+		e.emit(Switched{*q.rec})
+		e.answer(q.order, Answer{Done: true, Text: fmt.Sprintf("%s is recorded as attached to %s.", r.def.Name, q.rec.To), Record: q.rec})
+		e.consider(now, r)
+	}
+}
+
+// tellAdopted says that somebody else writes these handles, where that matters.
+func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record) {
+	if rec.From == "" || rec.From == rec.To {
+		return
+	}
+	n := Notice{Key: fmt.Sprintf("%s/%d.adopted", r.def.Name, rec.Epoch), Event: "adopted", Resource: r.def.Name, At: now,
+		Text: fmt.Sprintf("Somebody else led %s from %s to %s; it is taken as it is.", r.def.Name, rec.From, rec.To)}
+	if i := r.def.Endpoint(rec.To); i >= 0 {
+		switch ep := &r.endpoints[i]; {
+		case ep.verdict.State == policy.Down:
+			n.Urgent, n.Text = true, n.Text+" It is down: "+ep.verdict.Why()+"."
+		case e.drained(now, r, rec.To) != "":
+			n.Urgent, n.Text = true, n.Text+" It is drained "+e.drained(now, r, rec.To)+"."
+		}
+	}
+	e.tell(n)
+	r.adopts = slices.DeleteFunc(append(r.adopts, now), func(t time.Time) bool { return now.Sub(t) > anotherWriter })
+	if len(r.adopts) >= 2 {
+		e.tell(Notice{Key: r.def.Name + "/another_writer", Event: "another_writer", Urgent: true, Resource: r.def.Name, At: now,
+			Text: fmt.Sprintf("Another writer is at work on the handles of %s: %d changes within %v.", r.def.Name, len(r.adopts), anotherWriter),
+			Next: "reattach history " + r.def.Name})
+	}
+}
+
+// clearRestarted ends the taint of a cache that was restarted while it was away
+// and so is empty: what it could have served too old is gone.
+func (e *Engine) clearRestarted(now time.Time, r *resource) {
+	if !r.def.Protocol.Traits.RestartClears || now.Sub(r.clearing) < holdRetry || e.blind(now, r) != "" {
+		return
+	}
+	for _, t := range r.state.Taints {
+		i := r.def.Endpoint(t.Endpoint)
+		at := slices.IndexFunc(r.state.Recent, func(s Switch) bool { return s.Epoch == t.Epoch })
+		if i < 0 || at < 0 {
+			continue
+		}
+		ep := &r.endpoints[i]
+		uptime, ok := ep.facts["uptime"].(int64)
+		away := ep.last.Began.Sub(now) + e.switchAge(now, r, r.state.Recent[at])
+		if ok && ep.last.Class == probe.OK && time.Duration(uptime+2)*time.Second < away {
+			r.clearing = now
+			e.clearTaint(now, r, t.Endpoint, 0)
+			return
+		}
+	}
+}

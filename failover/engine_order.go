@@ -1,0 +1,365 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/reattach/reattach/policy"
+)
+
+// ordered takes a person's command.
+func (e *Engine) ordered(now time.Time, ev Ordered) {
+	c := ev.Command
+	if a := e.refuse(c); a != nil {
+		e.answer(ev.ID, *a)
+		return
+	}
+	if why := e.blind(now, nil); why != "" {
+		e.answer(ev.ID, Answer{Unsure: true, Text: "Not now: " + why + ".", Hint: "nothing is queued; ask again when the store answers"})
+		return
+	}
+	switch c.Verb {
+	case "pause", "resume", "drain", "undrain":
+		e.control(now, ev)
+	case "ack", "clear":
+		e.orderState(now, ev)
+	default:
+		e.orderSwitch(now, ev)
+	}
+}
+
+// refuse finds what is wrong with a command itself; nil if nothing is.
+func (e *Engine) refuse(c Command) *Answer {
+	bad := func(hint, format string, args ...any) *Answer {
+		return &Answer{Invalid: true, Text: fmt.Sprintf(format, args...), Hint: hint}
+	}
+	if !slices.Contains(Verbs(), c.Verb) {
+		return bad("one of "+strings.Join(Verbs(), ", "), "There is no command %q.", c.Verb)
+	}
+	all := c.All && (c.Verb == "pause" || c.Verb == "resume" || c.Verb == "ack")
+	r := e.res[c.Resource]
+	if r == nil && !all {
+		return bad("configured are: "+strings.Join(e.order, ", "), "There is no resource %q.", c.Resource)
+	}
+	if c.Reason == "" && c.Verb != "resume" && c.Verb != "undrain" {
+		return bad(`add --reason "…": whoever reads the history will want it`, "A reason is missing.")
+	}
+	for _, f := range c.Force {
+		if !slices.Contains(policy.Waivable(), f) {
+			return bad("can be forced: "+strings.Join(policy.Waivable(), ", "), "The gate %q cannot be forced.", f)
+		}
+	}
+	if r == nil {
+		return nil
+	}
+	needs := slices.Contains([]string{"restore", "drain", "undrain", "clear"}, c.Verb)
+	if c.Endpoint == "" && needs {
+		return bad("it has "+strings.Join(endpointNames(r), ", "), "%s wants an endpoint of %s.", c.Verb, c.Resource)
+	}
+	if c.Endpoint != "" && r.def.Endpoint(c.Endpoint) < 0 {
+		return bad("it has "+strings.Join(endpointNames(r), ", "), "%s has no endpoint %q.", c.Resource, c.Endpoint)
+	}
+	return nil
+}
+
+func endpointNames(r *resource) []string {
+	var names []string
+	for _, ep := range r.def.Endpoints {
+		names = append(names, ep.Name)
+	}
+	return names
+}
+
+// orderSwitch takes a command that leads to a switch.
+func (e *Engine) orderSwitch(now time.Time, ev Ordered) {
+	c, r := ev.Command, e.res[ev.Command.Resource]
+	w := &wish{target: r.def.Endpoint(c.Endpoint), since: now, began: now, order: ev.ID, person: c.By, reason: c.Reason, forced: c.Force,
+		deadline: now.Add(ballotTime(r) + time.Second)}
+	switch c.Verb {
+	case "switchover":
+		w.kind = policy.Switchover
+	case "failover":
+		w.kind = policy.Failover
+	case "failback":
+		w.kind = policy.FailbackTo
+		if w.target < 0 {
+			w.target = 0
+		}
+	case "restore":
+		w.kind = policy.Restore
+	case "refresh":
+		w.kind, w.target = policy.Refresh, r.attached
+	case "adopt":
+		e.orderAdopt(now, r, ev, w)
+		return
+	}
+	if a := e.pointless(r, w); a != nil {
+		e.answer(ev.ID, *a)
+		return
+	}
+	r.want = w
+	e.consider(now, r)
+}
+
+// pointless answers a command that would change nothing, or comes in the way of another.
+func (e *Engine) pointless(r *resource, w *wish) *Answer {
+	switch {
+	case r.reading == nil || !e.controlsOK:
+		return &Answer{Unsure: true, Text: "The store has not been read yet; ask again in a moment."}
+	case r.want != nil || r.adopting != nil:
+		return &Answer{Text: "Another command is under way for " + r.def.Name + "."}
+	case w.kind == policy.Refresh && r.cond == policy.Ours:
+		return &Answer{Done: true, Text: "The handles are spelled as the configuration says already."}
+	case (w.kind == policy.Switchover || w.kind == policy.FailbackTo) && w.target >= 0 && w.target == r.attached:
+		return &Answer{Done: true, Text: r.def.Endpoints[w.target].Name + " is attached already."}
+	}
+	return nil
+}
+
+func (e *Engine) orderAdopt(now time.Time, r *resource, ev Ordered, w *wish) {
+	if r.reading == nil || r.ballot != nil || r.adopting != nil {
+		e.answer(ev.ID, Answer{Unsure: true, Text: "Something else is under way for " + r.def.Name + "; ask again in a moment."})
+		return
+	}
+	target := w.target
+	if target < 0 {
+		target = r.attached
+	}
+	switch {
+	case r.cond == policy.Empty || r.cond == policy.Deleted:
+		e.answer(ev.ID, Answer{Text: "There is no handle to adopt: " + r.detail + ".", Hint: nextFor(r, "ours")})
+	case target < 0:
+		e.answer(ev.ID, Answer{Text: "The handles name no endpoint: " + r.detail + ".", Hint: "say what they are: adopt --to ENDPOINT"})
+	default:
+		e.adopt(now, r, target, w)
+	}
+}
+
+// pursueOrder carries out what a person asked for, as soon as fresh evidence
+// lets it, or says why not.
+func (e *Engine) pursueOrder(now time.Time, r *resource, w *wish) {
+	if w.kind == policy.Failover && r.attached >= 0 {
+		if t := r.endpoints[r.attached].verdict.FirstBad(); !t.IsZero() {
+			w.began, w.since = t, t
+		}
+	}
+	s := e.situation(now, r, w)
+	d := policy.Decide(e.gates, s)
+	r.decision, w.decided = &d, &d
+	shut := e.shut(s, d)
+	late := !now.Before(w.deadline)
+	switch {
+	case shut.Gate == "" && !late && d.Target >= 0:
+		if now.Before(r.nextTry) && r.evidence == r.tried {
+			r.wake = r.nextTry
+			return
+		}
+		e.begin(now, r, w)
+	case !late && patient(shut.Gate):
+		r.wake = now.Add(50 * time.Millisecond)
+	default:
+		r.want = nil
+		e.answer(w.order, refusal(r, w, d, shut))
+		e.consider(now, r)
+	}
+}
+
+// patient reports whether fresh evidence may open a gate in a moment.
+func patient(gate string) bool { return gate == "candidate" || gate == "class" || gate == "quorum" }
+
+func refusal(r *resource, w *wish, d policy.Decision, shut policy.Passage) Answer {
+	a := Answer{Text: fmt.Sprintf("No %s of %s: ", w.kind, r.def.Name), Decision: &d}
+	if shut.Gate == "" {
+		a.Text += "the store or its keys changed in between, or did not answer in time."
+		a.Unsure = true
+		return a
+	}
+	a.Text += fmt.Sprintf("the gate %s is closed: %s.", shut.Gate, shut.Why)
+	name := shut.Gate
+	if name == "candidate" {
+		for _, c := range d.Candidates {
+			if c.Reason == "taint" || c.Reason == "drained" {
+				name = c.Reason
+			}
+		}
+	}
+	if slices.Contains(policy.Waivable(), name) {
+		a.Hint = "if you know better, --force " + name
+	}
+	return a
+}
+
+// control writes a person's standing order.
+func (e *Engine) control(now time.Time, ev Ordered) {
+	c := ev.Command
+	key := controlAll
+	if !c.All {
+		key = controlKey(c.Resource)
+	}
+	read := e.controls[key]
+	read.Key = key
+	var ctl Control
+	if err := decode(read, &ctl); err != nil {
+		e.answer(ev.ID, Answer{Text: "The control cannot be read: " + err.Error()})
+		return
+	}
+	text, hint := e.amend(now, &ctl, c)
+	if text == "" {
+		e.answer(ev.ID, Answer{Text: hint})
+		return
+	}
+	q := &request{purpose: PurposeControl, order: ev.ID, text: text}
+	e.transact(q, controlOps(read, ctl), storeTimeout, time.Time{})
+}
+
+// amend changes a control as a command asks. An empty text means that it does not.
+func (e *Engine) amend(now time.Time, ctl *Control, c Command) (text, why string) {
+	o := Order{Endpoint: c.Endpoint, By: c.By, Reason: c.Reason, At: now, For: c.For}
+	whom := c.Resource
+	if c.All {
+		whom = "every resource"
+	}
+	until := "until somebody resumes it"
+	if c.For > 0 {
+		until = "for " + c.For.String()
+	}
+	without := slices.DeleteFunc(slices.Clone(ctl.Drained), func(d Order) bool { return d.Endpoint == c.Endpoint })
+	switch c.Verb {
+	case "pause":
+		ctl.Pause = &o
+		return fmt.Sprintf("Paused %s %s. Probing goes on; nothing is switched.", whom, until), ""
+	case "resume":
+		if ctl.Pause == nil {
+			return "", whom + " is not paused."
+		}
+		ctl.Pause = nil
+		return "Resumed " + whom + ".", ""
+	case "drain":
+		if r := e.res[c.Resource]; r.attached == r.def.Endpoint(c.Endpoint) {
+			return "", fmt.Sprintf("%s is attached: first lead %s away from it with reattach switchover.", c.Endpoint, c.Resource)
+		}
+		ctl.Drained = append(without, o)
+		return fmt.Sprintf("Drained %s of %s %s: it is no candidate.", c.Endpoint, c.Resource, strings.Replace(until, "resumes", "undrains", 1)), ""
+	}
+	if len(without) == len(ctl.Drained) {
+		return "", c.Endpoint + " is not drained."
+	}
+	ctl.Drained = without
+	return fmt.Sprintf("%s of %s may be a candidate again.", c.Endpoint, c.Resource), ""
+}
+
+func (e *Engine) controlled(now time.Time, q *request, ev Answered) {
+	switch {
+	case ev.Err == nil && ev.Reply.OK:
+		e.takeControls(now, q.ops, ev.Reply)
+		e.answer(q.order, Answer{Done: true, Text: q.text})
+	default:
+		e.answer(q.order, failedWrite(ev))
+	}
+}
+
+// takeControls takes a control that was just written, before the watch shows it.
+func (e *Engine) takeControls(now time.Time, ops []Op, reply Reply) {
+	for _, op := range ops {
+		entry := Entry{Key: op.Key, Value: op.Value, Flags: op.Flags, ModifyIndex: reply.Entry(op.Key).ModifyIndex}
+		if op.Key == controlSentinel || op.Key == ballotSentinel {
+			continue
+		}
+		e.controls[op.Key] = entry
+		var c Control
+		if decode(entry, &c) == nil {
+			for _, o := range c.orders() {
+				e.noteOrder(now, op.Key, o)
+			}
+		}
+	}
+	for _, name := range e.order {
+		e.res[name].evidence++
+		e.consider(now, e.res[name])
+	}
+}
+
+func failedWrite(ev Answered) Answer {
+	switch {
+	case errors.Is(ev.Err, ErrDenied):
+		return Answer{Text: "The store denies it.", Hint: "the token may not write below " + Prefix}
+	case ev.Err != nil:
+		return Answer{Unsure: true, Text: "The store did not answer: it may have happened or not.", Hint: "look with reattach status, and ask again"}
+	}
+	return Answer{Text: "Somebody else changed it at the same moment.", Hint: "look again, and ask again"}
+}
+
+// orderState carries out ack and clear, which write state alone.
+func (e *Engine) orderState(now time.Time, ev Ordered) {
+	c := ev.Command
+	if c.All {
+		e.ackAll(now, ev)
+		return
+	}
+	r := e.res[c.Resource]
+	if c.Verb == "ack" {
+		if r.rewound != "" {
+			e.orderAdopt(now, r, ev, &wish{kind: policy.Adopt, target: -1, order: ev.ID, person: c.By, reason: c.Reason})
+			return
+		}
+		e.ack(now, r, ev.ID)
+		return
+	}
+	if r.taint(c.Endpoint) == "" {
+		e.answer(ev.ID, Answer{Done: true, Text: c.Endpoint + " is not tainted."})
+		return
+	}
+	e.clearTaint(now, r, c.Endpoint, ev.ID)
+}
+
+// clearTaint lets an endpoint be a target again.
+func (e *Engine) clearTaint(_ time.Time, r *resource, endpoint string, order uint64) {
+	s := pinned(r.state, r.reading.State)
+	s.Taints = withoutTaint(s.Taints, endpoint)
+	e.writeStateAlone(r, s, order, fmt.Sprintf("%s of %s is no longer tainted.", endpoint, r.def.Name))
+}
+
+func (e *Engine) ack(now time.Time, r *resource, order uint64) {
+	for _, n := range slices.Clone(e.notices) {
+		if n.Resource == r.def.Name {
+			e.over(now, n.Key, "acknowledged")
+		}
+	}
+	if r.reading == nil || !r.reading.State.Exists() || r.state.Acked == r.state.Epoch {
+		e.answer(order, Answer{Done: true, Text: "Acknowledged " + r.def.Name + "."})
+		return
+	}
+	s := pinned(r.state, r.reading.State)
+	s.Acked = s.Epoch
+	e.writeStateAlone(r, s, order, "Acknowledged "+r.def.Name+".")
+}
+
+func (e *Engine) ackAll(now time.Time, ev Ordered) {
+	for _, name := range e.order {
+		if r := e.res[name]; r.rewound == "" {
+			e.ack(now, r, 0)
+		}
+	}
+	e.answer(ev.ID, Answer{Done: true, Text: "Acknowledged every resource. A rewound store is acknowledged resource by resource."})
+}
+
+func (e *Engine) writeStateAlone(r *resource, s State, order uint64, text string) {
+	q := &request{purpose: PurposeState, resource: r.def.Name, order: order, text: text, reading: r.reading}
+	e.transact(q, stateOps(r.def.Name, s, r.reading.State), storeTimeout, time.Time{})
+}
+
+func (e *Engine) stateWritten(now time.Time, r *resource, q *request, ev Answered) {
+	if ev.Err != nil || !ev.Reply.OK {
+		e.answer(q.order, failedWrite(ev))
+		return
+	}
+	if q.reading == r.reading {
+		e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
+	}
+	r.evidence++
+	e.answer(q.order, Answer{Done: true, Text: q.text})
+	e.consider(now, r)
+}

@@ -1,0 +1,317 @@
+package failover
+
+import (
+	"strings"
+	"time"
+
+	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
+)
+
+// Every transaction is a pure list of operations, made here and nowhere else.
+
+// maxOps is how many operations a transaction of the store may have.
+const maxOps = 128
+
+// historyKept is how many records of a resource history keeps.
+const historyKept = 200
+
+// Reading is a resource's keys as they were at one moment.
+type Reading struct {
+	State    Entry
+	Handles  []Entry // in the order of the resource's handles
+	Controls []Entry // _all, then the resource's own; empty in a sweep
+	Ballot   Entry   // only where it was asked for
+	Sent     time.Time
+}
+
+// readSweep reads states and handles of several resources.
+func readSweep(rs []*policy.Resource) []Op {
+	var ops []Op
+	for _, r := range rs {
+		ops = append(ops, readKeys(r)...)
+	}
+	return ops
+}
+
+func readKeys(r *policy.Resource) []Op {
+	ops := []Op{{Verb: Get, Key: stateKey(r.Name)}}
+	for _, h := range r.Handles {
+		ops = append(ops, Op{Verb: Get, Key: h.Key})
+	}
+	return ops
+}
+
+// readOne reads all that a decision on one resource rests on.
+func readOne(r *policy.Resource) []Op {
+	return append(readKeys(r),
+		Op{Verb: Get, Key: controlAll}, Op{Verb: Get, Key: controlKey(r.Name)}, Op{Verb: Get, Key: ballotKey(r.Name)})
+}
+
+// readingOf takes a resource's keys out of a reply.
+func readingOf(r *policy.Resource, reply Reply, sent time.Time) *Reading {
+	rd := &Reading{State: reply.Entry(stateKey(r.Name)), Ballot: reply.Entry(ballotKey(r.Name)), Sent: sent}
+	for _, h := range r.Handles {
+		rd.Handles = append(rd.Handles, reply.Entry(h.Key))
+	}
+	rd.Controls = []Entry{reply.Entry(controlAll), reply.Entry(controlKey(r.Name))}
+	return rd
+}
+
+// unchanged is the guard that e is as it was read.
+func unchanged(e Entry) Op {
+	if e.Exists() {
+		return Op{Verb: CheckIndex, Key: e.Key, Index: e.ModifyIndex}
+	}
+	return Op{Verb: CheckNotExists, Key: e.Key}
+}
+
+func allUnchanged(entries ...Entry) []Op {
+	ops := make([]Op, 0, len(entries))
+	for _, e := range entries {
+		ops = append(ops, unchanged(e))
+	}
+	return ops
+}
+
+// openOps opens a ballot on what was read: nothing may have changed since, and
+// no other ballot may be open.
+func openOps(o Opening, resource string, rd *Reading) []Op {
+	ops := []Op{{Verb: CAS, Key: ballotKey(resource), Value: encode(o), Index: 0}}
+	ops = append(ops, unchanged(rd.State))
+	ops = append(ops, allUnchanged(rd.Handles...)...)
+	return append(ops, allUnchanged(rd.Controls...)...)
+}
+
+// closeOps closes the ballot that has index, and no other one.
+func closeOps(resource string, index uint64) []Op {
+	return []Op{
+		{Verb: CheckIndex, Key: ballotKey(resource), Index: index},
+		{Verb: DeleteTree, Key: ballotTree(resource)},
+	}
+}
+
+// resolveOps makes sure that the ballot with index is closed, whatever became
+// of a commit that named it. It succeeds if the ballot is gone already.
+func resolveOps(resource string, index uint64) []Op {
+	return []Op{
+		{Verb: DeleteCAS, Key: ballotKey(resource), Index: index},
+		{Verb: DeleteTree, Key: ballotTree(resource)},
+	}
+}
+
+// commitOps switches: the ballot is still the one that was opened, people asked
+// for nothing else, and state and handles are as the opening read them.
+func commitOps(r *policy.Resource, rd *Reading, ballot uint64, s State, rec Record, target int) []Op {
+	ops := closeOps(r.Name, ballot)
+	ops = append(ops, allUnchanged(rd.Controls...)...)
+	ops = append(ops, writeState(r.Name, s, rd.State))
+	for i, h := range r.Handles {
+		ops = append(ops, writeHandle(h, rd.Handles[i], target))
+	}
+	return append(ops, recordOps(rec)...)
+}
+
+// adoptOps records what the handles are, and writes none.
+func adoptOps(r *policy.Resource, rd *Reading, s State, rec Record) []Op {
+	ops := allUnchanged(rd.Handles...)
+	ops = append(ops, writeState(r.Name, s, rd.State))
+	return append(ops, recordOps(rec)...)
+}
+
+func writeState(resource string, s State, read Entry) Op {
+	return Op{Verb: CAS, Key: stateKey(resource), Value: encode(s), Flags: read.Flags, Index: read.ModifyIndex}
+}
+
+// writeHandle gives a handle the target's value, with its flags kept. A handle
+// that has it already is only checked, for writing it would not change its index.
+func writeHandle(h policy.Handle, read Entry, target int) Op {
+	value := h.Values[target].Reveal()
+	if sameValue(read, value) {
+		return unchanged(read)
+	}
+	return Op{Verb: CAS, Key: h.Key, Value: []byte(value), Flags: read.Flags, Index: read.ModifyIndex}
+}
+
+func sameValue(read Entry, value string) bool {
+	return read.Exists() && string(read.Value) == value
+}
+
+// recordOps adds a record to history and drops the one that falls out.
+func recordOps(rec Record) []Op {
+	ops := []Op{{Verb: CAS, Key: historyKey(rec.Resource, rec.Epoch), Value: encode(rec), Index: 0}}
+	if rec.Epoch > historyKept {
+		ops = append(ops, Op{Verb: Delete, Key: historyKey(rec.Resource, rec.Epoch-historyKept)})
+	}
+	return ops
+}
+
+// controlOps writes a person's order over the control that was read.
+func controlOps(read Entry, c Control) []Op {
+	return []Op{{Verb: CAS, Key: read.Key, Value: encode(c), Flags: read.Flags, Index: read.ModifyIndex}}
+}
+
+// stateOps writes state alone.
+func stateOps(resource string, s State, read Entry) []Op {
+	return []Op{writeState(resource, s, read)}
+}
+
+// sentinelOps writes a watched prefix's sentinel.
+func sentinelOps(key string) []Op {
+	return []Op{{Verb: CAS, Key: key, Value: []byte("This key keeps watches of its prefix quiet. Leave it."), Index: 0}}
+}
+
+// ownIndexes returns what State.Handles shall be after a commit to target: 0
+// where the commit writes the handle, else the index that it has.
+func ownIndexes(r *policy.Resource, rd *Reading, target int) map[string]uint64 {
+	own := make(map[string]uint64, len(r.Handles))
+	for i, h := range r.Handles {
+		own[h.Key] = 0
+		if sameValue(rd.Handles[i], h.Values[target].Reveal()) {
+			own[h.Key] = rd.Handles[i].ModifyIndex
+		}
+	}
+	return own
+}
+
+// readIndexes returns what State.Handles shall be where no handle is written.
+func readIndexes(rd *Reading) map[string]uint64 {
+	own := make(map[string]uint64, len(rd.Handles))
+	for _, e := range rd.Handles {
+		own[e.Key] = e.ModifyIndex
+	}
+	return own
+}
+
+// pinned returns s for a write of state alone: what was written together with
+// state before now has state's former index.
+func pinned(s State, read Entry) State {
+	own := make(map[string]uint64, len(s.Handles))
+	for k, v := range s.Handles {
+		if v == 0 {
+			v = read.ModifyIndex
+		}
+		own[k] = v
+	}
+	s.Handles = own
+	return s
+}
+
+// isOurs reports whether a handle is unchanged since our last switch.
+func isOurs(s State, state, handle Entry) bool {
+	own, ok := s.Handles[handle.Key]
+	if !ok || !handle.Exists() {
+		return false
+	}
+	if own == 0 {
+		own = state.ModifyIndex
+	}
+	return own == handle.ModifyIndex
+}
+
+// conditionOf says what a resource's handles are, which endpoint they name (-1:
+// none), and in a few words what is odd about them.
+func conditionOf(r *policy.Resource, s State, rd *Reading) (c policy.Condition, endpoint int, detail string) {
+	named, exact, missing, strange := -1, true, []string{}, ""
+	for i, h := range r.Handles {
+		e := rd.Handles[i]
+		if !e.Exists() {
+			missing = append(missing, h.Key)
+			continue
+		}
+		at, same := h.Named(string(e.Value))
+		switch {
+		case at < 0:
+			strange = h.Key + " holds a value that no endpoint has"
+		case named >= 0 && named != at:
+			strange = "they name different endpoints"
+		default:
+			named, exact = at, exact && same
+		}
+	}
+	if !rd.State.Exists() {
+		return conditionWithoutState(named, len(r.Handles), missing, strange)
+	}
+	if len(missing) > 0 {
+		return policy.Deleted, r.Endpoint(s.Attached), strings.Join(missing, ", ") + " is gone"
+	}
+	for _, e := range rd.Handles {
+		if !isOurs(s, rd.State, e) {
+			if strange != "" {
+				return policy.Foreign, -1, strange
+			}
+			return policy.Moved, named, "somebody else wrote " + r.Endpoints[named].Name + " into them"
+		}
+	}
+	return conditionOfOurs(r, s, named, exact, strange)
+}
+
+func conditionWithoutState(named, handles int, missing []string, strange string) (policy.Condition, int, string) {
+	switch {
+	case len(missing) == handles:
+		return policy.Empty, -1, "there is no handle yet"
+	case strange != "":
+		return policy.Foreign, -1, strange
+	case len(missing) > 0:
+		return policy.Foreign, -1, strings.Join(missing, ", ") + " is missing"
+	}
+	return policy.Unmanaged, named, "nothing is recorded yet"
+}
+
+// conditionOfOurs tells ours from outdated. An endpoint that was renamed is
+// recognised by its value.
+func conditionOfOurs(r *policy.Resource, s State, named int, exact bool, strange string) (policy.Condition, int, string) {
+	attached := r.Endpoint(s.Attached)
+	if attached < 0 {
+		attached = named
+	}
+	switch {
+	case attached < 0:
+		return policy.Foreign, -1, "the configuration no longer has the endpoint " + s.Attached
+	case strange != "" || named != attached || !exact:
+		return policy.Outdated, attached, "the configuration spells " + r.Endpoints[attached].Name + " otherwise now"
+	}
+	return policy.Ours, attached, ""
+}
+
+// withSwitch returns the state after a switch, and the taint that it leaves.
+func withSwitch(s State, sw Switch, r *policy.Resource, why string) State {
+	s.Epoch, s.Attached, s.Op = sw.Epoch, sw.To, sw.Op
+	s.Recent = append(append([]Switch(nil), s.Recent...), sw)
+	if n := len(s.Recent); n > recentSwitches {
+		s.Recent = s.Recent[n-recentSwitches:]
+	}
+	if sw.From == "" || sw.From == sw.To {
+		return s
+	}
+	s.Taints = withoutTaint(s.Taints, sw.From)
+	if r.Protocol.Traits.Taints {
+		s.Taints = append(s.Taints, Taint{Endpoint: sw.From, Epoch: sw.Epoch, Why: why, At: sw.At})
+	}
+	// What is attached now is what the others are measured by.
+	s.Taints = withoutTaint(s.Taints, sw.To)
+	return s
+}
+
+func withoutTaint(taints []Taint, endpoint string) []Taint {
+	var kept []Taint
+	for _, t := range taints {
+		if t.Endpoint != endpoint {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// voteOf is what this observer saw, as a vote.
+func voteOf(cfg Config, hash, nonce string, all []policy.Standing) Vote {
+	v := Vote{Nonce: nonce, Observer: cfg.Observer, Zone: cfg.Zone, Hash: hash}
+	for _, e := range all {
+		class := e.Verdict.Class
+		if e.Verdict.State == policy.Up {
+			class = probe.OK
+		}
+		v.Saw = append(v.Saw, EndpointVote{e.Name, e.Verdict.State, class, e.Verdict.Code, e.Fresh})
+	}
+	return v
+}
