@@ -95,7 +95,7 @@ func (prober) Open(ctx context.Context, t probe.Target) (held probe.Held, r prob
 	user, passwords := t.Credentials()
 	for _, password := range passwords {
 		held, r = open(ctx, t, user, password.Reveal())
-		if r.Code != "1045" {
+		if r.Code != "1045" && r.Code != "1698" {
 			break
 		}
 	}
