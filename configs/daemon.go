@@ -56,7 +56,7 @@ func (l *loader) peers(a *attr) {
 		if !ok || !l.name("observer", name, pair.Key.Range()) {
 			continue
 		}
-		v, ok := l.eval(pair.Value, a.ctx, name)
+		v, ok := l.eval(pair.Value, a.ctx)
 		if !ok {
 			continue
 		}

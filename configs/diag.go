@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -194,7 +195,7 @@ func (r *report) hclDiags(diags hcl.Diagnostics) {
 		if d.Subject != nil {
 			at = *d.Subject
 		}
-		f := finding{Error, at, lowerFirst(d.Summary), strings.TrimSuffix(d.Detail, ".")}
+		f := finding{Error, at, lowerFirst(d.Summary), redact(strings.TrimSuffix(d.Detail, "."))}
 		if d.Severity == hcl.DiagWarning {
 			f.severity = Warning
 		}
@@ -203,6 +204,20 @@ func (r *report) hclDiags(diags hcl.Diagnostics) {
 		}
 		r.found = append(r.found, f)
 	}
+}
+
+var quotation = regexp.MustCompile(`"[^"]*"`)
+
+// redact leaves out what the HCL library quotes of the source, but for words
+// that are our own: it may be part of a secret.
+func redact(detail string) string {
+	return quotation.ReplaceAllStringFunc(detail, func(q string) string {
+		word := strings.Trim(q, `"`)
+		if len(word) <= 1 || knownName(word) || functions[word] || slices.Contains([]string{"name", "kind", "text", "path", "heredoc"}, word) {
+			return q
+		}
+		return `"…"`
+	})
 }
 
 func lowerFirst(s string) string {

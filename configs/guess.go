@@ -8,22 +8,31 @@ import (
 // didYouMean returns the candidate that a word was most probably meant to be,
 // as a hint; "" if none is near enough.
 func didYouMean(word string, candidates []string) string {
-	best, least := "", len(word)/3+1
+	if best := nearest(word, candidates); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return ""
+}
+
+// nearest returns the candidate that a word was most probably meant to be, or
+// "" if none is near enough.
+func nearest(word string, candidates []string) string {
+	best, least := "", max(1, len(word)/3)
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= least && (best == "" || d < least) {
 			best, least = c, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %q?", best)
+	return best
 }
 
 // guess returns didYouMean's hint, or else the whole list to choose from.
 func guess(word string, candidates []string) string {
 	if hint := didYouMean(word, candidates); hint != "" {
 		return hint
+	}
+	if len(candidates) == 0 {
+		return ""
 	}
 	return "one of " + strings.Join(candidates, ", ")
 }

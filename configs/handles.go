@@ -38,7 +38,7 @@ func (l *loader) handles(r *policy.Resource, s *section, p *placed) {
 		l.spellings(r, s.attrs["handles"], p, seen)
 	}
 	if !s.has("handle") && !s.has("handles") {
-		l.errorf(s.header, `handle = "production/DATABASE_URL"`, "resource %q has no handle: no application would notice a switch", r.Name)
+		l.errorf(l.here, `handle = "production/DATABASE_URL"`, "resource %q has no handle: no application would notice a switch", r.Name)
 	}
 	if len(r.Handles) > mostHandles {
 		l.errorf(s.place("handles"), "", "a resource has at most %d handles", mostHandles)
@@ -97,7 +97,7 @@ func (l *loader) spelling(e policy.Endpoint, p probe.Protocol, expr hcl.Expressi
 	ctx = ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"endpoint": endpointValue(e, p)}
 	ctx.Functions = ctx.Parent().Functions
-	v, ok := l.eval(expr, ctx, "handles")
+	v, ok := l.eval(expr, ctx)
 	if !ok {
 		return "", false
 	}

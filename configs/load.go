@@ -77,7 +77,7 @@ func (l *loader) build(top *section) {
 		l.resource(s, defaults)
 	}
 	l.across()
-	if len(sections) == 0 {
+	if len(sections) == 0 && len(l.found) == 0 {
 		where := hcl.Range{}
 		if len(l.order) > 0 {
 			for name, i := range l.order {
@@ -113,7 +113,7 @@ func (l *loader) name(what, name string, at hcl.Range) bool {
 	case len(name) > longest:
 		l.errorf(at, "", "the name of %s is longer than %d bytes", article(what), longest)
 	case strings.Contains(name, "/"):
-		l.errorf(at, fmt.Sprintf("did you mean %q?", strings.Trim(strings.ReplaceAll(name, "/", "-"), "-_.")), `the name of %s cannot contain "/": it is part of a key in the store`, article(what))
+		l.errorf(at, fmt.Sprintf("did you mean %q?", strings.Trim(strings.ReplaceAll(name, "/", "-"), "-_.")), `the name of %s cannot contain "/"`, article(what))
 	case !namePattern.MatchString(name):
 		l.errorf(at, "letters, digits, dots, dashes and underscores, with a letter or digit first", "the name of %s cannot be %q", article(what), name)
 	default:

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"os"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/reattach/reattach/configs"
@@ -81,4 +83,14 @@ func readFile(path string) ([]byte, error) {
 		return nil, nil
 	}
 	return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+}
+
+// read returns a file of the tests.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

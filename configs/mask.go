@@ -34,6 +34,9 @@ func (s *source) spans() []span {
 // syntax to be read by its lexer, but for quotes inside of interpolations,
 // which JSON escapes.
 func (s *source) lex() hclsyntax.Tokens {
+	if s.tokens != nil {
+		return s.tokens
+	}
 	b := s.bytes
 	if s.json {
 		b = slices.Clone(b)
@@ -50,8 +53,8 @@ func (s *source) lex() hclsyntax.Tokens {
 			}
 		}
 	}
-	tokens, _ := hclsyntax.LexConfig(b, s.name, hcl.InitialPos)
-	return tokens
+	s.tokens, _ = hclsyntax.LexConfig(b, s.name, hcl.InitialPos)
+	return s.tokens
 }
 
 // maskedTexts returns the texts of all masked spans.
@@ -89,7 +92,7 @@ func (m *masker) values() {
 			free = max(free, m.closing(next))
 			continue
 		}
-		if secretName(name) || (i >= free && !opens && !knownName(name)) {
+		if secretName(name) || (i >= free && !opens && !harmless(name)) {
 			m.value(next)
 		}
 	}
@@ -171,10 +174,14 @@ func (m *masker) plain(i int, interpolated bool) bool {
 	t := m.tokens
 	if t[i].Type == hclsyntax.TokenIdent {
 		called := i+1 < len(t) && t[i+1].Type == hclsyntax.TokenOParen
-		return interpolated || called && functions[string(t[i].Bytes)]
+		part := i > 1 && t[i-1].Type == hclsyntax.TokenDot && string(t[i-2].Bytes) == "endpoint"
+		return interpolated || part || string(t[i].Bytes) == "endpoint" || called && functions[string(t[i].Bytes)]
 	}
 	if t[i].Type == hclsyntax.TokenQuotedLit {
 		return m.argument(i)
+	}
+	if t[i].Type == hclsyntax.TokenDot {
+		return true
 	}
 	return interpolated && t[i].Type != hclsyntax.TokenStringLit && t[i].Type != hclsyntax.TokenNumberLit
 }
@@ -265,7 +272,7 @@ func (m *masker) lines() {
 }
 
 var (
-	schemePart = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*:)*//`)
+	schemePart = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9+.-]*:)*//`)
 	parameter  = regexp.MustCompile(`(?i)[\w.-]*(?:pass|pwd|secret|token|credential|signature|apikey|api_key|accesskey)[\w.-]*=([^&;\s,"]+)`)
 )
 
@@ -292,7 +299,7 @@ func userinfoSecret(text string) (span, bool) {
 		authority = rest[:i]
 	}
 	sound := false
-	if u, err := url.Parse(strings.ReplaceAll(text[:start]+authority, string([]byte{hole}), "0")); err == nil && start > 0 {
+	if u, err := url.Parse(strings.ReplaceAll(strings.TrimSpace(text[:start])+authority, string([]byte{hole}), "0")); err == nil && start > 0 {
 		sound = u.Host != ""
 	}
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 && !(sound && !strings.Contains(authority, "@")) {
@@ -325,6 +332,11 @@ func secretName(name string) bool {
 	return slices.ContainsFunc([]string{"password", "passwords", "token"}, func(s string) bool {
 		return len(name) > 3 && distance(name, s) <= 2
 	})
+}
+
+// harmless reports whether a name is a setting's, or nearly one's.
+func harmless(name string) bool {
+	return knownName(name) || nearest(name, knownNames) != ""
 }
 
 // merge sorts spans and joins those that touch.
@@ -370,8 +382,7 @@ func (s *source) comment(start, end, finding int) int {
 	if s.json {
 		return end
 	}
-	tokens, _ := hclsyntax.LexConfig(s.bytes, s.name, hcl.InitialPos)
-	for _, t := range tokens {
+	for _, t := range s.lex() {
 		at := t.Range.Start.Byte
 		if t.Type == hclsyntax.TokenComment && at >= start && at < end && at > finding {
 			return at

@@ -27,7 +27,8 @@ func (l *loader) probe(r *policy.Resource, defaults, own *section, places []*sec
 		conf = l.tls(s.find("tls"), conf)
 	}
 	l.depth(defaults, own, depth)
-	if own.has("username") && username == "" {
+	var named string
+	if get(own, "username", &named) && named == "" {
 		l.errorf(own.place("username"), "", "username is empty: leave it out to use the URL's")
 	}
 	if len(passwords) > 0 && username == "" && own.passwordPlace() != (hcl.Range{}) && r.Endpoints[0].Target.URL.User == "" {

@@ -72,11 +72,11 @@ func (l *loader) endpoints(s *section) (probe.Protocol, []policy.Endpoint, []*se
 	}
 	switch n := len(sections); {
 	case n == 0:
-		l.errorf(s.header, `endpoint "primary" { url = "mysql://…" }`, "resource %q has no endpoint", s.labels[0].text)
+		l.errorf(l.here, `endpoint "primary" { url = "mysql://…" }`, "resource %q has no endpoint", s.labels[0].text)
 	case n == 1:
-		l.warnf(s.labels[0].at, `add endpoint "standby" { url = "…" }`, "resource %q has one endpoint: it is watched, but never protected", s.labels[0].text)
+		l.warnf(l.here, `add endpoint "standby" { url = "…" }`, "resource %q has one endpoint: it is watched, but never protected", s.labels[0].text)
 	case n > mostEndpoints:
-		l.errorf(s.header, "", "a resource has at most %d endpoints", mostEndpoints)
+		l.errorf(l.here, "", "a resource has at most %d endpoints", mostEndpoints)
 	}
 	l.alike(out, places)
 	return protocol, out, places
@@ -90,18 +90,18 @@ func (l *loader) url(e *section) (probe.URL, probe.Protocol, bool) {
 		return probe.URL{}, none, false
 	}
 	where := e.place("url")
-	u, err := probe.ParseURL(text)
+	u, err := probe.ParseURL(strings.TrimSpace(text))
 	if err != nil {
-		l.errorf(where, "", "this is no URL that can be probed: %s", err)
+		l.errorf(where, "mysql://user:password@host:3306/name, where special characters of the password go through urlencode()", "this is no URL that can be probed: %s", err)
 		return u, none, false
 	}
 	p, ok := l.protocol(u.Scheme)
 	switch {
-	case !ok && literal(e.attrs["url"].expr):
-		l.errorf(where, guess(u.Scheme, l.schemes()), "nobody speaks %s://", u.Scheme)
+	case !ok && l.shows(where, u.Scheme+"://"):
+		l.errorf(where, guess(u.Scheme, l.schemes()), "no protocol here speaks %s://", u.Scheme)
 		return u, none, false
 	case !ok:
-		l.errorf(where, "one of "+strings.Join(l.schemes(), ", "), "nobody speaks this URL's scheme")
+		l.errorf(where, "one of "+strings.Join(l.schemes(), ", "), "no protocol here speaks this URL's scheme")
 		return u, none, false
 	}
 	if p.Check != nil {
@@ -122,6 +122,13 @@ func (l *loader) url(e *section) (probe.URL, probe.Protocol, bool) {
 		l.clear(where, "password")
 	}
 	return u, p, true
+}
+
+// shows reports whether a text stands in the source itself, so that repeating
+// it tells nobody anything.
+func (l *loader) shows(at hcl.Range, text string) bool {
+	s := l.sources[at.Filename]
+	return s != nil && strings.Contains(strings.ToLower(string(at.SliceBytes(s.bytes))), text)
 }
 
 // alike refuses two endpoints at one URL, and warns of two on one server.

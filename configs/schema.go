@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -150,15 +151,26 @@ func vocabulary() (all, secret map[string]bool) {
 	return all, secret
 }
 
+// knownNames is the vocabulary in its order.
+var knownNames = slices.Sorted(maps.Keys(known))
+
 func knownName(name string) bool     { return known[name] }
 func secretSetting(name string) bool { return secretKnown[name] }
 
 // home returns the blocks in which a setting or block of that name may stand.
 func home(name string) []string {
 	var out []string
+	add := func(b *block, title string) {
+		if b.later == "" && (b.setting(name) != nil || b.block(name) != nil) && !slices.Contains(out, title) {
+			out = append(out, title)
+		}
+	}
 	root.all(func(b *block) {
-		if b != root && b.later == "" && (b.setting(name) != nil || b.block(name) != nil) && !slices.Contains(out, b.name) {
-			out = append(out, b.name)
+		for _, inner := range b.blocks {
+			add(inner, inner.name)
+		}
+		for _, kind := range b.kinds {
+			add(kind, fmt.Sprintf("%s %q", b.name, kind.name))
 		}
 	})
 	return out

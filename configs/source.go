@@ -26,7 +26,8 @@ type source struct {
 	name   string
 	bytes  []byte
 	json   bool
-	masked []span // see mask.go; computed once
+	tokens hclsyntax.Tokens // see lex; computed once
+	masked []span           // see spans; computed once
 }
 
 // span is a part of a file, in bytes.
@@ -121,18 +122,42 @@ func (r *report) parse(s *source) hcl.Body {
 		r.errorf(hcl.Range{Filename: s.name}, "", "brackets are nested deeper than %d", maxNesting)
 		return nil
 	}
-	var file *hcl.File
-	var diags hcl.Diagnostics
 	if s.json {
-		file, diags = json.Parse(s.bytes, s.name)
-	} else {
-		file, diags = hclsyntax.ParseConfig(s.bytes, s.name, hcl.InitialPos)
+		file, diags := json.Parse(s.bytes, s.name)
+		if diags.HasErrors() {
+			r.hclDiags(diags[:1]) // what follows it is mostly its echo
+			return nil
+		}
+		return file.Body
 	}
+	if at, ok := s.openQuote(); ok {
+		r.errorf(at, "a quote inside of a text is written \\\"", "a quote is missing: the text that begins here does not end on its line")
+		return nil // every further quote would be taken for its opposite
+	}
+	file, diags := hclsyntax.ParseConfig(s.bytes, s.name, hcl.InitialPos)
 	r.hclDiags(diags)
-	if file == nil || (s.json && diags.HasErrors()) {
+	if file == nil {
 		return nil
 	}
 	return file.Body
+}
+
+// openQuote finds the first text that does not end on its line.
+func (s *source) openQuote() (hcl.Range, bool) {
+	var open []hcl.Range
+	for _, t := range s.lex() {
+		switch t.Type {
+		case hclsyntax.TokenOQuote:
+			open = append(open, t.Range)
+		case hclsyntax.TokenCQuote:
+			open = open[:max(0, len(open)-1)]
+		case hclsyntax.TokenQuotedNewline:
+			if len(open) > 0 {
+				return open[len(open)-1], true
+			}
+		}
+	}
+	return hcl.Range{}, false
 }
 
 // deepest returns how deeply brackets are nested, whatever they stand in: it

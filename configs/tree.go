@@ -2,6 +2,8 @@ package configs
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -98,8 +100,8 @@ func (l *loader) fill(s *section, body hcl.Body, ctx *hcl.EvalContext) {
 }
 
 func (l *loader) native(s *section, body *hclsyntax.Body, ctx *hcl.EvalContext) {
-	for name, a := range body.Attributes {
-		l.attr(s, name, a.NameRange, a.Expr, ctx)
+	for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
+		l.attr(s, name, body.Attributes[name].NameRange, body.Attributes[name].Expr, ctx)
 	}
 	for _, b := range body.Blocks {
 		var labels []label
@@ -122,9 +124,7 @@ func (l *loader) json(s *section, body hcl.Body, ctx *hcl.EvalContext) {
 	}
 	content, rest, diags := body.PartialContent(schema)
 	l.hclDiags(diags)
-	for name, a := range content.Attributes {
-		l.attr(s, name, a.NameRange, a.Expr, ctx)
-	}
+	l.settings(s, content.Attributes, ctx)
 	for _, b := range content.Blocks {
 		var labels []label
 		for i, text := range b.Labels {
@@ -133,8 +133,14 @@ func (l *loader) json(s *section, body hcl.Body, ctx *hcl.EvalContext) {
 		l.block(s, b.Type, b.TypeRange, labels, b.Body, ctx)
 	}
 	unknown, _ := rest.JustAttributes() // what is no object was reported above
-	for name, a := range unknown {
-		l.attr(s, name, a.NameRange, a.Expr, ctx)
+	l.settings(s, unknown, ctx)
+}
+
+// settings reads settings in the order of their names, so that no report
+// depends on the order of a map.
+func (l *loader) settings(s *section, attrs hcl.Attributes, ctx *hcl.EvalContext) {
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		l.attr(s, name, attrs[name].NameRange, attrs[name].Expr, ctx)
 	}
 }
 
@@ -146,7 +152,7 @@ func (l *loader) attr(s *section, name string, at hcl.Range, expr hcl.Expression
 		l.errorf(at, "", "%s is a block: write %s { … }, without an equals sign", name, strings.Join(append([]string{name}, s.spec.block(name).example()...), " "))
 		return
 	case spec == nil && s.spec.free:
-		spec = &setting{name: name, kind: SecretTxt}
+		spec = &setting{name: name} // of any type
 	case spec == nil:
 		l.unknown(s.spec, name, at, "setting")
 		return
@@ -200,13 +206,10 @@ func (l *loader) labels(spec *block, at hcl.Range, labels []label) bool {
 	example := strings.Join(append([]string{spec.name}, spec.example()...), " ")
 	switch {
 	case len(labels) < len(spec.labels):
-		l.errorf(at, "", "a %s block needs its %s behind it: %s { … }", spec.name, strings.Join(spec.labels, " and "), example)
+		l.errorf(at, "", "%s needs its %s behind it: %s { … }", spec.title(), strings.Join(spec.labels, " and "), example)
 	case len(labels) > len(spec.labels):
-		hint := fmt.Sprintf("write %s { … }", example)
-		l.errorf(labels[len(spec.labels)].at, hint, "a %s block has no more than %d names", spec.name, len(spec.labels))
-		if len(spec.labels) == 0 {
-			l.found[len(l.found)-1].message = fmt.Sprintf("a %s block has no name", spec.name)
-		}
+		count := [...]string{"no name", "one name", "two names"}[len(spec.labels)]
+		l.errorf(labels[len(spec.labels)].at, "write "+example+" { … }", "%s has %s", spec.title(), count)
 	}
 	return len(labels) == len(spec.labels)
 }
@@ -231,6 +234,9 @@ func (l *loader) unknown(spec *block, name string, at hcl.Range, what string) {
 		where = "in " + spec.title()
 	}
 	hint := didYouMean(name, spec.names())
+	if hint == "" && spec != root && root.block(name) != nil {
+		hint = name + " stands at the top of a file: is there a closing brace missing above it?"
+	}
 	if homes := home(name); hint == "" && len(homes) > 0 {
 		hint = fmt.Sprintf("%s stands in the %s block", name, strings.Join(homes, " or "))
 	}

@@ -22,7 +22,7 @@ func (l *loader) read(a *attr) {
 	if a.spec.kind == Templates || a.spec.kind == URLs {
 		return
 	}
-	v, ok := l.eval(a.expr, a.ctx, a.spec.name)
+	v, ok := l.eval(a.expr, a.ctx)
 	if !ok || v.IsNull() {
 		return
 	}
@@ -31,7 +31,7 @@ func (l *loader) read(a *attr) {
 		a.value = l.word(a, v)
 	case URL:
 		if s, ok := l.text(a, v); ok {
-			l.urlSecret(s)
+			l.urlSecret(a.expr, s)
 			a.value = s
 		}
 	case SecretTxt:
@@ -55,10 +55,10 @@ func (l *loader) read(a *attr) {
 
 // eval evaluates an expression. It names variables that are not there itself,
 // without repeating them: a word without quotes may be a secret.
-func (l *loader) eval(expr hcl.Expression, ctx *hcl.EvalContext, name string) (cty.Value, bool) {
+func (l *loader) eval(expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value, bool) {
 	sound := true
 	for _, t := range expr.Variables() {
-		sound = l.variable(t, ctx, name) && sound
+		sound = l.variable(t, ctx) && sound
 	}
 	if !sound {
 		return cty.NilVal, false
@@ -70,10 +70,17 @@ func (l *loader) eval(expr hcl.Expression, ctx *hcl.EvalContext, name string) (c
 
 // variable checks one reference: there is none but endpoint, and that only in
 // handles.
-func (l *loader) variable(t hcl.Traversal, ctx *hcl.EvalContext, name string) bool {
+func (l *loader) variable(t hcl.Traversal, ctx *hcl.EvalContext) bool {
 	endpoint, has := ctx.Variables["endpoint"]
 	if t.RootName() != "endpoint" {
-		l.errorf(t.SourceRange(), fmt.Sprintf("%s = \"…\"; a $ that means itself is written $$ before a {", name), "a word without quotes: text stands in quotes")
+		switch {
+		case len(t) == 1:
+			l.errorf(t.SourceRange(), "", "a word without quotes: text stands in quotes")
+		case has:
+			l.errorf(t.SourceRange(), didYouMean(t.RootName(), []string{"endpoint"}), "the only variable here is endpoint")
+		default:
+			l.errorf(t.SourceRange(), `env("NAME") reads the environment, file("PATH") a file; a $ before { that means itself is written $$`, "there are no variables here")
+		}
 		return false
 	}
 	if !has {
@@ -98,7 +105,11 @@ func (l *loader) variable(t hcl.Traversal, ctx *hcl.EvalContext, name string) bo
 // text returns a value that must be text.
 func (l *loader) text(a *attr, v cty.Value) (string, bool) {
 	if v.Type() != cty.String {
-		l.errorf(a.expr.Range(), "", "%s is a text: write it in quotes", a.spec.name)
+		if v.Type().IsPrimitiveType() {
+			l.errorf(a.expr.Range(), "", "%s is a text: write it in quotes", a.spec.name)
+		} else {
+			l.errorf(a.expr.Range(), a.spec.name+` = "…"`, "%s is one text, not a list or map", a.spec.name)
+		}
 		return "", false
 	}
 	return v.AsString(), true
@@ -155,9 +166,12 @@ func literal(expr hcl.Expression) bool {
 }
 
 // urlSecret remembers the password of a URL for masking.
-func (l *loader) urlSecret(s string) {
-	u, err := probe.ParseURL(s)
-	if err != nil {
+func (l *loader) urlSecret(expr hcl.Expression, s string) {
+	u, err := probe.ParseURL(strings.TrimSpace(s))
+	switch {
+	case err != nil && literal(expr): // the quoted line is masked by its tokens
+		return
+	case err != nil:
 		l.secret(s) // nothing of it can be told apart
 		return
 	}
