@@ -89,8 +89,8 @@ type resource struct {
 	wish      *wish // what is wanted by itself, and since when
 	want      *wish // what a person wants
 	ballot    *ballot
-	adopting  *request // an adopt whose answer is awaited, or that is sent again
-	adoptAt   time.Time // when to send it again; zero: it is under way
+	adopting  *request    // an adopt whose answer is awaited, or that is sent again
+	adoptAt   time.Time   // when to send it again; zero: it is under way
 	adopts    []time.Time // hand edits that were adopted
 	alien     alienBallot
 	ballots   []time.Time // opened within the last minute
@@ -109,6 +109,7 @@ type resource struct {
 	decision *policy.Decision
 	vote     *Vote
 	observed bool // would have switched, in this outage
+	paused   bool // when it was last looked at
 }
 
 // endpoint is all that the engine knows of one endpoint.
@@ -174,7 +175,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	case Ordered:
 		e.ordered(now, ev)
 	case Stood:
-		e.stood(now)
+		e.stood(now, ev.From)
 	case Reloaded:
 		e.reloaded(now, ev)
 	case Tick:
@@ -245,21 +246,27 @@ func (e *Engine) watchPulse(now time.Time) {
 }
 
 // stood throws away what was seen across a gap in this process's own time.
-func (e *Engine) stood(now time.Time) {
+func (e *Engine) stood(now, from time.Time) {
 	e.void = now
+	if !e.pulse.IsZero() { // the store was silent in our own time only
+		e.pulse = now.Add(e.pulse.Sub(from))
+	}
 	e.voidAll(now)
 }
 
 func (e *Engine) voidAll(now time.Time) {
 	for _, name := range e.order {
-		r := e.res[name]
-		for i := range r.endpoints {
-			if ep := &r.endpoints[i]; ep.verdict.State != policy.Up {
-				ep.verdict = ep.verdict.Void(now)
-			}
-		}
-		r.wish, r.evidence = nil, r.evidence+1
+		e.voidOne(now, e.res[name])
 	}
+}
+
+func (e *Engine) voidOne(now time.Time, r *resource) {
+	for i := range r.endpoints {
+		if ep := &r.endpoints[i]; ep.verdict.State != policy.Up {
+			ep.verdict = ep.verdict.Void(now)
+		}
+	}
+	r.wish, r.evidence = nil, r.evidence+1
 }
 
 // observe folds one result into a verdict.

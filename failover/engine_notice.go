@@ -82,8 +82,11 @@ func (e *Engine) keep(now time.Time, r *resource, w *wish, p policy.Passage) {
 	if p.Gate == "blind" && e.started.Add(blindAfter).After(now) {
 		return // the store has a moment to answer for the first time
 	}
-	if w.kind == policy.Failover {
+	if w.kind == policy.Failover && r.attached >= 0 && r.endpoints[r.attached].verdict.State > policy.Up {
 		e.startOutage(r, w.began)
+	}
+	if p.Gate == "rewound" && r.outage == nil {
+		return // that the store went back in time was told already
 	}
 	key := fmt.Sprintf("%s/%d.held.%s.%s", r.def.Name, r.state.Epoch, w.kind, p.Gate)
 	outage := ""
@@ -115,9 +118,8 @@ func (e *Engine) release(now time.Time, r *resource) {
 	if r.hold == nil {
 		return
 	}
-	prefix := fmt.Sprintf("%s/%d.held.", r.def.Name, r.state.Epoch)
 	for _, n := range slices.Clone(e.notices) {
-		if n.Event == "held" && n.Resource == r.def.Name && n.Outage == "" && len(n.Key) >= len(prefix) && n.Key[:len(prefix)] == prefix {
+		if n.Event == "held" && n.Resource == r.def.Name && n.Outage == "" {
 			e.over(now, n.Key, r.def.Name+": nothing is held any more.")
 		}
 	}
@@ -151,13 +153,13 @@ func (e *Engine) wouldSwitch(now time.Time, r *resource, b *ballot, d policy.Dec
 // switched tells of a switch and answers who asked for it.
 func (e *Engine) switched(now time.Time, r *resource, rec Record) {
 	w := r.ballot.wish
-	r.ballot, r.wish, r.hold = nil, nil, nil
-	r.want = nil
+	e.release(now, r)
+	r.ballot, r.wish, r.want, r.ballots = nil, nil, nil, nil
 	e.over(now, r.def.Name+"/denied", "the store lets us again")
 	e.emit(Switched{rec})
-	text := fmt.Sprintf("%s: %s from %s to %s. %s.", r.def.Name, rec.Kind, rec.From, rec.To, rec.Why)
-	if rec.From == "" {
-		text = fmt.Sprintf("%s: %s to %s. %s.", r.def.Name, rec.Kind, rec.To, rec.Why)
+	text := fmt.Sprintf("%s: %s from %s to %s: %s.", r.def.Name, rec.Kind, rec.From, rec.To, rec.Why)
+	if rec.From == "" || rec.From == rec.To {
+		text = fmt.Sprintf("%s: %s to %s: %s.", r.def.Name, rec.Kind, rec.To, rec.Why)
 	}
 	n := Notice{Key: fmt.Sprintf("%s/%d.%s", r.def.Name, rec.Epoch, rec.Kind), Event: rec.Kind.String(), Urgent: rec.Kind == policy.Failover,
 		Resource: r.def.Name, Text: text, Next: "reattach explain " + r.def.Name, At: now}

@@ -158,7 +158,7 @@ func (e *Engine) pursueOrder(now time.Time, r *resource, w *wish) {
 			return
 		}
 		e.begin(now, r, w)
-	case !late && patient(shut.Gate):
+	case !late && w.patient(r, d, shut.Gate):
 		r.wake = now.Add(50 * time.Millisecond)
 	default:
 		r.want = nil
@@ -168,7 +168,17 @@ func (e *Engine) pursueOrder(now time.Time, r *resource, w *wish) {
 }
 
 // patient reports whether fresh evidence may open a gate in a moment.
-func patient(gate string) bool { return gate == "candidate" || gate == "class" || gate == "quorum" }
+func (w *wish) patient(r *resource, d policy.Decision, gate string) bool {
+	switch gate {
+	case "class", "quorum":
+		return w.kind != policy.Failover || r.attached < 0 || !r.endpoints[r.attached].verdict.SeenOK(w.since)
+	case "candidate":
+		return slices.ContainsFunc(d.Candidates, func(c policy.Candidacy) bool {
+			return c.Reason == policy.Unknown.String() || c.Reason == policy.Suspect.String()
+		})
+	}
+	return false
+}
 
 func refusal(r *resource, w *wish, d policy.Decision, shut policy.Passage) Answer {
 	a := Answer{Text: fmt.Sprintf("No %s of %s: ", w.kind, r.def.Name), Decision: &d}
@@ -323,18 +333,23 @@ func (e *Engine) clearTaint(_ time.Time, r *resource, endpoint string, order uin
 }
 
 func (e *Engine) ack(now time.Time, r *resource, order uint64) {
-	for _, n := range slices.Clone(e.notices) {
-		if n.Resource == r.def.Name {
-			e.over(now, n.Key, "acknowledged")
-		}
-	}
 	if r.reading == nil || !r.reading.State.Exists() || r.state.Acked == r.state.Epoch {
+		e.acknowledged(now, r)
 		e.answer(order, Answer{Done: true, Text: "Acknowledged " + r.def.Name + "."})
 		return
 	}
 	s := pinned(r.state, r.reading.State)
 	s.Acked = s.Epoch
 	e.writeStateAlone(r, s, order, "Acknowledged "+r.def.Name+".")
+}
+
+// acknowledged ends every notice of a resource.
+func (e *Engine) acknowledged(now time.Time, r *resource) {
+	for _, n := range slices.Clone(e.notices) {
+		if n.Resource == r.def.Name {
+			e.over(now, n.Key, "Acknowledged.")
+		}
+	}
 }
 
 func (e *Engine) ackAll(now time.Time, ev Ordered) {
@@ -356,8 +371,11 @@ func (e *Engine) stateWritten(now time.Time, r *resource, q *request, ev Answere
 		e.answer(q.order, failedWrite(ev))
 		return
 	}
-	if q.reading == r.reading {
-		e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
+	if q.reading.State.ModifyIndex == r.reading.State.ModifyIndex {
+		e.ingest(now, r, written(r.reading, q.ops, ev.Reply, now))
+	}
+	if r.state.Acked == r.state.Epoch {
+		e.acknowledged(now, r)
 	}
 	r.evidence++
 	e.answer(q.order, Answer{Done: true, Text: q.text})

@@ -114,10 +114,7 @@ func (e *Engine) checkRewound(now time.Time, r *resource, s State, entry Entry) 
 	}
 	if r.rewound == "" {
 		r.rewound = why
-		r.evidence++
-		for i := range r.endpoints {
-			r.endpoints[i].verdict = r.endpoints[i].verdict.Void(now)
-		}
+		e.voidOne(now, r)
 		e.tell(Notice{Key: r.def.Name + "/rewound", Event: "rewound", Urgent: true, Resource: r.def.Name, At: now,
 			Text: "The store went back in time: " + why + ". Nothing is switched.", Next: "reattach ack " + r.def.Name + " --reason …"})
 	}
@@ -259,7 +256,15 @@ func (e *Engine) standing(now time.Time, key string, o Order) (bool, string) {
 		seen = now
 	}
 	left := seen.Add(o.For).Sub(now)
-	return left > 0, fmt.Sprintf("%s (for another %v)", text, left.Round(time.Minute))
+	return left > 0, fmt.Sprintf("%s (for another %v)", text, roundly(left))
+}
+
+// roundly is a duration as people say it.
+func roundly(d time.Duration) time.Duration {
+	if d > 10*time.Minute {
+		return d.Round(time.Minute)
+	}
+	return d.Round(time.Second)
 }
 
 // paused says by whom and why r is paused; empty if it is not.

@@ -95,8 +95,14 @@ func (e *Engine) repeat(now time.Time, r *resource) {
 
 func (b *ballot) later(now time.Time, p Purpose) { b.again, b.againAt = p, now.Add(retryAfter) }
 
-// age lets verdicts go stale.
+// age lets verdicts go stale. What was seen under a pause is void when it ends:
+// a switch right then would rest on nothing that anybody looked at.
 func (e *Engine) age(now time.Time, r *resource) {
+	paused := e.paused(now, r) != ""
+	if r.paused && !paused {
+		e.voidOne(now, r)
+	}
+	r.paused = paused
 	for i := range r.endpoints {
 		ep := &r.endpoints[i]
 		if v := ep.verdict.At(now, r.def.Pace, r.def.Endpoints[i].Target.Timeout); v.State != ep.verdict.State {
@@ -118,18 +124,23 @@ func (e *Engine) examine(r *resource) {
 	trouble := r.want != nil || r.ballot != nil
 	if r.attached >= 0 {
 		v := r.endpoints[r.attached].verdict
-		trouble = trouble || (v.State == policy.Suspect && v.Class.Evidence()) || (v.State == policy.Down && r.hold == nil)
+		trouble = trouble || (v.State == policy.Suspect && closely(v, r)) || (v.State == policy.Down && r.hold == nil)
 	}
 	trouble = trouble || (r.wish != nil && r.hold == nil)
 	for i := range r.endpoints {
 		ep := &r.endpoints[i]
-		suspect := ep.verdict.State == policy.Suspect && ep.verdict.Class.Evidence()
+		suspect := ep.verdict.State == policy.Suspect && closely(ep.verdict, r)
 		on := suspect || (trouble && ep.verdict.State != policy.Down)
 		if on != ep.examining {
 			ep.examining = on
 			e.emit(Examine{r.def.Name, r.def.Endpoints[i].Name, on})
 		}
 	}
+}
+
+// closely reports whether a suspect is to be looked at closely.
+func closely(v policy.Verdict, r *resource) bool {
+	return v.Class.Evidence() && policy.CountsAsBad(v, r.def.Judge)
 }
 
 // pursue finds out what is wanted, asks the gates, and begins it or says why not.
@@ -221,7 +232,7 @@ func (e *Engine) failing(now time.Time, r *resource) bool {
 	if v.State == policy.Down {
 		return true
 	}
-	return v.State == policy.Suspect && !v.Class.Evidence() && v.Class != probe.None && now.Sub(v.Since) >= r.def.Judge.Sustain
+	return v.State == policy.Suspect && !policy.CountsAsBad(v, r.def.Judge) && v.Class != probe.None && now.Sub(v.Since) >= r.def.Judge.Sustain
 }
 
 func (e *Engine) failbackDue(now time.Time, r *resource) bool {
@@ -381,12 +392,13 @@ func (r *resource) from() string {
 }
 
 func (e *Engine) record(now time.Time, r *resource, b *ballot, sw Switch, d policy.Decision) Record {
-	why := fmt.Sprintf("%s: %s is up", sw.Kind, sw.To)
+	why := sw.To + " is up"
 	if sw.Kind == policy.Failover && r.attached >= 0 {
 		v := r.endpoints[r.attached].verdict
-		why = fmt.Sprintf("%s was %s (%s); %s was up", sw.From, v.State, v.Why(), sw.To)
-	} else if b.wish.person != "" {
-		why = "a person asked for it"
+		why = fmt.Sprintf("%s was %s (%s), %s was up", sw.From, v.State, v.Why(), sw.To)
+	}
+	if b.wish.person != "" {
+		why = fmt.Sprintf("asked for by %s: %s", b.wish.person, b.wish.reason)
 	}
 	since := func(t time.Time) float64 { return t.Sub(b.wish.began).Seconds() }
 	return Record{Resource: r.def.Name, Epoch: sw.Epoch, Op: sw.Op, Kind: sw.Kind, Automatic: sw.Automatic, Forced: b.wish.forced,

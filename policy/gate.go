@@ -227,9 +227,9 @@ func checkClass(s *Situation) (bool, string) {
 	switch {
 	case v.State == Down:
 		return true, fmt.Sprintf("%s is down: %s", e.Name, v.Why())
-	case !s.Automatic && v.State == Suspect && countsAsBad(v, s.Resource.Judge):
+	case !s.Automatic && v.State == Suspect && CountsAsBad(v, s.Resource.Judge):
 		return true, fmt.Sprintf("%s is suspect: %s; a person does not wait for sustain", e.Name, v.Why())
-	case v.State == Suspect && !countsAsBad(v, s.Resource.Judge):
+	case v.State == Suspect && !CountsAsBad(v, s.Resource.Judge):
 		return false, fmt.Sprintf("%s answers %s: %s", e.Name, v.Why(), notEvidence(v.Class))
 	case v.State == Suspect:
 		return false, fmt.Sprintf("%s is suspect (%s), not down yet", e.Name, v.Why())
@@ -237,7 +237,8 @@ func checkClass(s *Situation) (bool, string) {
 	return false, fmt.Sprintf("%s is %s", e.Name, v.State)
 }
 
-func countsAsBad(v Verdict, t Thresholds) bool {
+// CountsAsBad reports whether what v rests on is evidence of failure under t.
+func CountsAsBad(v Verdict, t Thresholds) bool {
 	if slices.Contains(t.AlsoEvidence, v.Class) {
 		return true
 	}
@@ -337,4 +338,12 @@ func checkCandidate(s *Situation) (bool, string) {
 		return true, fmt.Sprintf("%s is up", s.Endpoints[target].Name)
 	}
 	return false, noCandidate(all)
+}
+
+// SaysDown reports whether this observer's own vote is that the attached
+// endpoint is down: sustain is the opener's business, fresh evidence is enough
+// where a person asks.
+func SaysDown(s *Situation) bool {
+	open, _ := checkClass(s)
+	return open
 }
