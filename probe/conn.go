@@ -59,12 +59,12 @@ type Conn struct {
 func Dial(ctx context.Context, t Target) (*Conn, error) {
 	now := time.Now()
 	c := &Conn{target: t, facts: Facts{}, addr: t.Addr.String(), phase: PhaseConnect, entered: now, began: now, left: ReadLimit}
+	c.in = bufio.NewReaderSize(limited{c}, readBuffer)
 	nc, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", c.addr)
 	if err != nil {
 		return c, err
 	}
 	c.nc = nc
-	c.in = bufio.NewReaderSize(limited{c}, readBuffer)
 	c.Bind(ctx)
 	return c, nil
 }
@@ -163,8 +163,13 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 // one after StartTLS.
 func (c *Conn) Reader() *bufio.Reader { return c.in }
 
-// Write sends b whole.
-func (c *Conn) Write(b []byte) (int, error) { return c.nc.Write(b) }
+// Write sends b whole. Without a connection it fails, as Reader's reads do.
+func (c *Conn) Write(b []byte) (int, error) {
+	if c.nc == nil {
+		return 0, net.ErrClosed
+	}
+	return c.nc.Write(b)
+}
 
 // errFlood is what a reply beyond ReadLimit comes to.
 var errFlood = Failure{Class: Garbled, Text: fmt.Sprintf("the reply is longer than %d KiB", ReadLimit>>10)}
@@ -173,6 +178,9 @@ var errFlood = Failure{Class: Garbled, Text: fmt.Sprintf("the reply is longer th
 type limited struct{ c *Conn }
 
 func (l limited) Read(b []byte) (int, error) {
+	if l.c.nc == nil {
+		return 0, net.ErrClosed
+	}
 	if l.c.left <= 0 {
 		return 0, errFlood
 	}
