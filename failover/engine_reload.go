@@ -59,6 +59,7 @@ func (r *resource) inherit(was *resource) {
 	r.known, r.knownAt, r.rewound = was.known, was.knownAt, was.rewound
 	r.switchAt, r.adopts, r.ballots, r.outages = was.switchAt, was.adopts, was.ballots, was.outages
 	r.evidence = was.evidence + 1
+	r.hold, r.outage, r.decision, r.vote = was.hold, was.outage, was.decision, was.vote
 	for i, ep := range r.def.Endpoints {
 		j := was.def.Endpoint(ep.Name)
 		if j >= 0 && was.def.Endpoints[j].Target.URL == ep.Target.URL {

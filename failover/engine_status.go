@@ -153,8 +153,8 @@ func (e *Engine) Explain(now time.Time, name string) (Explanation, error) {
 		return Explanation{}, fmt.Errorf("%w: %q", ErrNoResource, name)
 	}
 	x := Explanation{Status: e.resourceStatus(now, r), Observer: e.cfg.Observer, AsOf: now, Blind: e.blind(now, nil), Last: r.decision, Vote: r.vote}
-	if d := r.decision; d != nil && d.Target >= 0 {
-		x.Target = r.def.Endpoints[d.Target].Name
+	if r.decision != nil {
+		x.Target = r.decision.To
 	}
 	if r.reading != nil {
 		x.IfDown = e.ifDown(now, r)

@@ -168,6 +168,7 @@ func (e *Engine) pursue(now time.Time, r *resource) {
 		e.keep(now, r, w, shut)
 	case r.observed && r.def.Mode == policy.Observe:
 	case !e.mayOpen(now, r):
+		r.hold = &Hold{Kind: w.kind, Gate: "ballot", Why: "a ballot was tried a moment ago; the next one follows", Since: now}
 	default:
 		e.begin(now, r, w)
 	}

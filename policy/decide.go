@@ -30,6 +30,7 @@ type Decision struct {
 	At         time.Time   `json:"at"`
 	Kind       Kind        `json:"kind"`
 	Target     int         `json:"-"` // -1: none
+	To         string      `json:"target,omitempty"`
 	Gates      []Passage   `json:"gates"`
 	Candidates []Candidacy `json:"candidates"`
 }
@@ -38,6 +39,9 @@ type Decision struct {
 func Decide(gates []Gate, s *Situation) Decision {
 	target, all := s.candidate()
 	d := Decision{At: s.Now, Kind: s.Kind, Target: target, Candidates: all}
+	if target >= 0 {
+		d.To = s.Endpoints[target].Name
+	}
 	for _, g := range gates {
 		if !slices.Contains(g.Kinds, s.Kind) {
 			continue
