@@ -15,6 +15,9 @@ type Changes struct {
 	// Restart names what a running daemon cannot change: its name, its store,
 	// its doors. A reload with any of these is refused.
 	Restart []string
+	// Tokens names the tokens that have a new value: "store", "listen". They
+	// were rotated, and are for the caller to hand on.
+	Tokens []string
 }
 
 // Change says what is different about one resource.
@@ -30,7 +33,7 @@ type Change struct {
 
 // Empty reports whether nothing is different.
 func (c Changes) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Restart) == 0
+	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Restart)+len(c.Tokens) == 0
 }
 
 // Diff compares two configurations.
@@ -53,18 +56,26 @@ func Diff(old, next *Config) Changes {
 		}
 	}
 	c.Restart = restart(old, next)
+	c.Tokens = differ(
+		field{"store", old.Store.Consul.Token, next.Store.Consul.Token},
+		field{"listen", old.Listen.Token, next.Listen.Token},
+	)
 	return c
 }
 
 // restart names what differs of what a running daemon is built on.
 func restart(old, next *Config) []string {
+	was, is := old.Store, next.Store
+	was.Consul.Token, is.Consul.Token = "", ""
+	doors, nextDoors := old.Listen, next.Listen
+	doors.Token, nextDoors.Token = "", ""
 	return differ(
 		field{"observer.name", old.Observer.Name, next.Observer.Name},
 		field{"observer.zone", old.Observer.Zone, next.Observer.Zone},
 		field{"observer.state_dir", old.Observer.StateDir, next.Observer.StateDir},
 		field{"observer.peers", old.Observer.Peers, next.Observer.Peers},
-		field{"store", old.Store, next.Store},
-		field{"listen", old.Listen, next.Listen},
+		field{"store", was, is},
+		field{"listen", doors, nextDoors},
 	)
 }
 
@@ -90,7 +101,7 @@ func changed(old, next *policy.Resource) Change {
 	c := Change{Name: next.Name, What: differ(
 		field{"protocol", old.Protocol.Name, next.Protocol.Name},
 		field{"endpoints", urls(old), urls(next)},
-		field{"probe", targets(old), targets(next)},
+		field{"probe", targets(old, next), targets(next, old)},
 		field{"handles", old.Handles, next.Handles},
 		field{"interval", old.Pace.Interval, next.Pace.Interval},
 		field{"fresh_interval", old.Pace.FreshInterval, next.Pace.FreshInterval},
@@ -125,10 +136,14 @@ func urls(r *policy.Resource) []string {
 	return out
 }
 
-// targets returns how each endpoint is asked, but for its URL and its times.
-func targets(r *policy.Resource) map[string]probe.Target {
+// targets returns how each endpoint that the other has, too, is asked, but for
+// its URL and its times.
+func targets(r, other *policy.Resource) map[string]probe.Target {
 	out := map[string]probe.Target{}
 	for _, e := range r.Endpoints {
+		if other.Endpoint(e.Name) < 0 {
+			continue
+		}
 		t := e.Target
 		t.URL, t.Timeout, t.Idle = probe.URL{}, 0, 0
 		out[e.Name] = t

@@ -128,10 +128,10 @@ resource "orders-db" {
     also_evidence = ["tls"] # []
     also_sustain  = "60s"
 
-    mode           = "act"    # or "observe": everything but writing a handle
-    failback       = "auto"   # "manual"
-    failback_after = "10m"    # of health, before an automatic failback
-    mass_failure   = "hold"   # or "proceed"
+    mode           = "act"  # or "observe": everything but writing a handle
+    failback       = "auto" # "manual"
+    failback_after = "10m"  # of health, before an automatic failback
+    mass_failure   = "hold" # or "proceed"
 
     quorum {
       veto = true # an observer that was answered keeps the others from a failover

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+
 	"github.com/reattach/reattach/configs"
 	"github.com/reattach/reattach/probe"
 	"github.com/reattach/reattach/probe/amqp"
@@ -17,13 +20,21 @@ import (
 // real returns the options of options(), with the protocols of the daemon.
 func real() configs.Options {
 	opts := options()
+	known := opts.Env
+	opts.Env = func(name string) (string, bool) {
+		if strings.HasSuffix(name, "_PASSWORD") || strings.HasSuffix(name, "_TOKEN") {
+			return planted + name, true
+		}
+		return known(name)
+	}
 	opts.Protocols = []probe.Protocol{mysql.Protocol, amqp.Protocol, smtp.Protocol, memcached.Protocol}
 	return opts
 }
 
-// warned are the samples that rightly come with a warning, and a word of it.
-var warned = map[string]string{
-	"reference.hcl": "the way home opens only after someone cleared it", // it sets everything, failback too
+// warned are the samples that rightly come with warnings, and a word of each.
+var warned = map[string][]string{
+	"reference.hcl":  {"the way home opens only after someone cleared it"}, // it sets everything, failback too
+	"quickstart.hcl": {"a plain restart", "with bootstrap"},                // it is in a hurry, and its databases are its own
 }
 
 func TestSamples(t *testing.T) {
@@ -42,6 +53,9 @@ func TestSamples(t *testing.T) {
 	for _, path := range samples {
 		t.Run(path, func(t *testing.T) {
 			config, diags := configs.Load([]string{path}, real())
+			if text := read(t, path); strings.HasSuffix(path, ".hcl") && text != string(hclwrite.Format([]byte(text))) {
+				t.Errorf("it is not formatted:\n%s", cmp.Diff(text, string(hclwrite.Format([]byte(text)))))
+			}
 			if diags.HasErrors() {
 				t.Fatalf("errors:\n%s", diags)
 			}
@@ -49,13 +63,13 @@ func TestSamples(t *testing.T) {
 				t.Error("no resource")
 			}
 			want := warned[path]
-			for _, d := range diags {
-				if want == "" || !strings.Contains(d.Message, want) {
-					t.Errorf("a warning:\n%s", d)
-				}
+			if len(diags) != len(want) {
+				t.Fatalf("%d warnings, want %d:\n%s", len(diags), len(want), diags)
 			}
-			if want != "" && len(diags) == 0 {
-				t.Errorf("no warning with %q", want)
+			for i, d := range diags {
+				if !strings.Contains(d.Message, want[i]) {
+					t.Errorf("a warning without %q:\n%s", want[i], d)
+				}
 			}
 		})
 	}
