@@ -57,7 +57,7 @@ func TestMariaDBPairReplicatesBothWays(t *testing.T) {
 func TestMariaDBServerIDsDiffer(t *testing.T) {
 	lab.Need(t)
 	l := lab.New(t)
-	a, b := l.MariaDB(lab.ReadOnly(), lab.MaxConnections(7)), l.MariaDB()
+	a, b := l.MariaDB(lab.ReadOnly(), lab.MaxConnections(12)), l.MariaDB()
 	read := func(s *lab.Server) (uid string, readOnly bool, limit int) {
 		err := s.DB("probe").QueryRow("SELECT @@server_uid, @@read_only, @@max_connections").Scan(&uid, &readOnly, &limit)
 		if err != nil {
@@ -70,7 +70,7 @@ func TestMariaDBServerIDsDiffer(t *testing.T) {
 	if uidA == uidB || uidA == "" {
 		t.Errorf("server_uid: %q and %q", uidA, uidB)
 	}
-	if !readOnlyA || readOnlyB || limitA != 7 {
+	if !readOnlyA || readOnlyB || limitA != 12 {
 		t.Errorf("read_only %v, %v; max_connections %d", readOnlyA, readOnlyB, limitA)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,8 +132,18 @@ func need(t testing.TB, why func() string) {
 	}
 }
 
-// versions of the tools that setup.sh builds; kept there, too.
-var versions = map[string]string{"consul": "1.22.7", "consul-template": "0.41.1"}
+//go:embed versions
+var versionsFile string
+
+// version of a tool, by the file that the set-up reads, too.
+func version(tool string) string {
+	for line := range strings.Lines(versionsFile) {
+		if name, version, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == tool {
+			return version
+		}
+	}
+	return ""
+}
 
 // Tool is the path of a program that the set-up built: consul, consul-template.
 func Tool(name string) string {
@@ -144,5 +155,5 @@ func Tool(name string) string {
 		}
 		cache = filepath.Join(base, "reattach")
 	}
-	return filepath.Join(cache, "bin", name+"-"+versions[name])
+	return filepath.Join(cache, "bin", name+"-"+version(name))
 }

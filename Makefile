@@ -1,0 +1,92 @@
+# `make help` lists the targets. Everything runs as root on a bare Debian 12 or 13
+# or Ubuntu with git, make, curl and Go 1.21 or later; make setup says what else
+# it installs. Variables: RACE=1 (race detector), P (test packages at a time),
+# FUZZTIME (for each fuzz test), KEEP and STORE (quickstart).
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+P        ?= 1
+FUZZTIME ?= 5s
+RACE     ?=
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+GOTEST      := go run ./test/lab/gotest
+RACEFLAG    := $(if $(RACE),-race)
+
+# A Go older than go.mod asks for fetches that version itself, unless it is told
+# not to: then GOTOOLCHAIN=local would only fail.
+GO_WANTED := $(shell sed -n 's/^go //p' go.mod)
+GO_HAVE   := $(shell GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/[ -].*//')
+ifneq ($(GO_WANTED),$(firstword $(shell printf '%s\n' $(GO_WANTED) $(GO_HAVE) | sort -V)))
+export GOTOOLCHAIN := auto
+endif
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r t h; do printf '  %-12s %s\n' "$$t" "$$h"; done
+
+.PHONY: go
+go:
+	@test/lab/go.sh
+
+.PHONY: setup
+setup: go ## Docker, the servers' images, Consul, consul-template: once, some minutes
+	@test/lab/setup.sh
+
+.PHONY: build
+build: go ## bin/reattach, static
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/reattach ./cmd/reattach
+
+.PHONY: test
+test: setup ## all tests, those against real servers too
+	@go build ./...
+	@run=$$(date +%s)-$$$$; \
+	export REATTACH_LAB_RUN=$${REATTACH_LAB_RUN:-$$run} REATTACH_REQUIRE_LAB=1; unset REATTACH_FAST; \
+	trap 'test/lab/sweep.sh "$$REATTACH_LAB_RUN"' EXIT; \
+	$(GOTEST) -strict -counts "$${REATTACH_COUNTS:-}" -- $(RACEFLAG) -count=1 -p $(P) -timeout 20m ./...
+
+.PHONY: test-fast
+test-fast: go ## the tests that need no Docker, under a minute; names those left out
+	@export REATTACH_FAST=1; unset REATTACH_REQUIRE_LAB; \
+	$(GOTEST) $(if $(CI),-strict) -- $(RACEFLAG) -timeout 5m ./...
+
+.PHONY: race
+race: go ## the same under the race detector
+	@command -v gcc > /dev/null || test/lab/packages.sh gcc libc6-dev
+	@export REATTACH_FAST=1; unset REATTACH_REQUIRE_LAB; \
+	CGO_ENABLED=1 $(GOTEST) -- -race -count=1 -timeout 10m ./...
+
+.PHONY: vet
+vet: go ## go vet
+	@go vet ./...
+
+.PHONY: lint
+lint: go ## gofmt and staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
+	@go run $(STATICCHECK) ./...
+
+.PHONY: arch
+arch: go ## the arrows of import
+	@go test -count=1 -run Arch ./test/
+
+.PHONY: fuzz
+fuzz: go ## every fuzz test of the tree for FUZZTIME each
+	@test/lab/fuzz.sh $(FUZZTIME)
+
+.PHONY: quickstart
+quickstart: go ## watch real servers die, and an application move to their standbys
+	@REATTACH_NO_MYSQL=1 test/lab/setup.sh engine images consul-template $(if $(filter consul,$(STORE)),consul)
+	@$(MAKE) --no-print-directory build
+	@go build -o bin/quickstart ./test/quickstart
+	@exec bin/quickstart
+
+.PHONY: clean
+clean: ## remove the lab's containers, networks and volumes, and bin/
+	@test/lab/sweep.sh
+	@rm -rf bin

@@ -1,0 +1,17 @@
+#!/bin/bash
+# fuzz.sh TIME: runs every fuzz test of the tree that long, one after another.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+time=${1:-5s} failed=0 count=0
+while IFS=: read -r file line; do
+	name=$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/' <<< "$line")
+	count=$((count + 1))
+	if out=$(go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "./$(dirname "$file")" 2>&1); then
+		printf 'ok    %s %s  %s\n' "$(dirname "$file")" "$name" "$(grep -o 'execs: [0-9]*' <<< "$out" | tail -n 1)"
+	else
+		printf 'FAIL  %s %s\n%s\n' "$(dirname "$file")" "$name" "$out"
+		failed=1
+	fi
+done < <(grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . | sed 's|^\./||' | sort)
+echo "$count fuzz tests, $time each"
+exit "$failed"
