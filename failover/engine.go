@@ -153,7 +153,7 @@ func NewEngine(cfg Config) *Engine {
 
 func (e *Engine) add(def *policy.Resource) {
 	r := &resource{def: def, hash: def.Hash(e.cfg.Observers), endpoints: make([]endpoint, len(def.Endpoints)), attached: -1,
-		told: map[string]bool{}, switchAt: map[string]time.Time{}, known: e.cfg.Seen[def.Name]}
+		switchAt: map[string]time.Time{}, known: e.cfg.Seen[def.Name]}
 	e.res[def.Name] = r
 	e.order = append(e.order, def.Name)
 }
