@@ -115,22 +115,16 @@ func (s *session) greet() error {
 	if err != nil {
 		return err
 	}
-	d := decoder{b: args}
-	d.u8() // the version, which the header has settled
-	d.u8()
-	properties, mechanisms := d.table(0), d.long()
-	if d.bad {
-		return garbled("a connection.start that cannot be read")
+	hello, err := parseStart(args)
+	if err != nil {
+		return err
 	}
-	for _, name := range []string{"product", "version", "cluster_name"} {
-		if text, ok := properties[name].(string); ok && text != "" {
-			s.c.Learn(name, text)
-		}
+	for name, text := range hello.facts {
+		s.c.Learn(name, text)
 	}
-	capabilities, _ := properties["capabilities"].(map[string]any)
-	s.saysRefused = capabilities["authentication_failure_close"] == true
-	if !slices.Contains(strings.Fields(string(mechanisms)), "PLAIN") {
-		return probe.Failure{Class: probe.Misconfigured, Text: "the broker takes no password: it offers " + string(mechanisms)}
+	s.saysRefused = hello.saysRefused
+	if !slices.Contains(strings.Fields(hello.mechanisms), "PLAIN") {
+		return probe.Failure{Class: probe.Misconfigured, Text: "the broker takes no password: it offers " + hello.mechanisms}
 	}
 	return nil
 }
@@ -148,15 +142,14 @@ func (s *session) authenticate(vhost string) error {
 	if err != nil {
 		return s.silentRefusal(err)
 	}
-	d := decoder{b: args}
-	channels, size, proposed := d.u16(), d.u32(), d.u16()
-	if d.bad {
-		return garbled("a connection.tune that cannot be read")
+	limits, err := parseTune(args)
+	if err != nil {
+		return err
 	}
-	agreed := s.agree(proposed)
+	agreed := s.agree(limits.heartbeat)
 	s.heartbeat = time.Duration(agreed) * time.Second
 	e = encoder{}
-	e.begin(0, connectionTuneOk).u16(channels).u32(size).u16(agreed).end()
+	e.begin(0, connectionTuneOk).u16(limits.channels).u32(limits.frame).u16(agreed).end()
 	e.begin(0, connectionOpen).short(vhost).short("").u8(0).end()
 	if err := s.send(e.b); err != nil {
 		return err

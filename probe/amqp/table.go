@@ -1,6 +1,8 @@
 package amqp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+)
 
 // The bounds of a field table. A broker's own has about ten fields, two deep.
 const (
@@ -119,4 +121,48 @@ func (d *decoder) value(depth int) any {
 		d.take(int(sizes[kind]))
 	}
 	return nil
+}
+
+// start is what a broker says of itself.
+type start struct {
+	facts       map[string]string
+	mechanisms  string
+	saysRefused bool // it answers a wrong password, if the client can hear it
+}
+
+// parseStart reads the arguments of connection.start.
+func parseStart(args []byte) (start, error) {
+	d := decoder{b: args}
+	d.u16() // the version, which the header has settled
+	properties, mechanisms := d.table(0), d.long()
+	if d.bad {
+		return start{}, garbled("a connection.start that cannot be read")
+	}
+	s := start{facts: map[string]string{}, mechanisms: string(mechanisms)}
+	for _, name := range []string{"product", "version", "cluster_name"} {
+		if text, ok := properties[name].(string); ok && text != "" {
+			s.facts[name] = text
+		}
+	}
+	capabilities, _ := properties["capabilities"].(map[string]any)
+	s.saysRefused = capabilities["authentication_failure_close"] == true
+	return s, nil
+}
+
+// tune is what a broker proposes: channels and the size of frames in bytes,
+// which are its own limits, and the heartbeat in seconds.
+type tune struct {
+	channels  uint16
+	frame     uint32
+	heartbeat uint16
+}
+
+// parseTune reads the arguments of connection.tune.
+func parseTune(args []byte) (tune, error) {
+	d := decoder{b: args}
+	t := tune{d.u16(), d.u32(), d.u16()}
+	if d.bad {
+		return t, garbled("a connection.tune that cannot be read")
+	}
+	return t, nil
 }

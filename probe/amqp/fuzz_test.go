@@ -1,0 +1,137 @@
+package amqp
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/reattach/reattach/probe"
+)
+
+// frames are seeds: a whole frame of each kind, and broken ones.
+func frames() [][]byte {
+	var e encoder
+	e.begin(0, connectionClose)
+	closing(320, "CONNECTION_FORCED")(&e)
+	return [][]byte{
+		beat, qos, e.end().b, []byte(header), []byte("HTTP/1.1 400"), {0x15, 3, 1, 0, 2, 2, 70},
+		{1, 0, 0, 255, 255, 255, 255}, {1, 0, 0, 0, 0, 240, 0, 1}, {1, 0, 0, 0, 0, 0, 0, frameEnd}, {}, {1},
+	}
+}
+
+// FuzzFrame: no bytes hurt the reader of frames, and a frame is never more than
+// what was sent, nor than was allowed.
+func FuzzFrame(f *testing.F) {
+	for _, seed := range frames() {
+		f.Add(seed, true)
+		f.Add(append(bytes.Clone(seed), seed...), false)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, held bool) {
+		limit := startLimit
+		if held {
+			limit = heldLimit
+		}
+		r := bufio.NewReaderSize(bytes.NewReader(data), 2048)
+		used := 0
+		for {
+			got, err := readFrame(r, limit)
+			if err != nil {
+				var failure probe.Failure
+				if errors.As(err, &failure) && failure.Class == probe.OK {
+					t.Fatalf("an error that is ok: %v", err)
+				}
+				return
+			}
+			used += headerSize + len(got.args) + 1
+			if got.kind == frameMethod {
+				used += 4
+			}
+			if len(got.args) > limit || used > len(data) {
+				t.Fatalf("%d bytes of arguments out of %d", len(got.args), len(data))
+			}
+		}
+	})
+}
+
+// FuzzStart: whatever a broker says of itself is bounded, however it is nested.
+func FuzzStart(f *testing.F) {
+	var e encoder
+	e.u16(9).table(func(e *encoder) {
+		e.field("product", "RabbitMQ")
+		e.short("capabilities").u8('F').table(func(e *encoder) { e.flag("authentication_failure_close") })
+		e.short("list").u8('A').table(func(e *encoder) { e.u8('I').u32(7) })
+	}).long("PLAIN").long("en_US")
+	f.Add(e.b)
+	e = encoder{}
+	nest(&e, 20)
+	f.Add(append([]byte{0, 9}, e.b...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := parseStart(data)
+		if err != nil {
+			return
+		}
+		total := len(s.mechanisms)
+		for name, text := range s.facts {
+			total += len(text)
+			if text == "" {
+				t.Errorf("%s is known and empty", name)
+			}
+		}
+		if total > len(data) {
+			t.Errorf("%d bytes were read out of %d", total, len(data))
+		}
+	})
+}
+
+// nest writes tables within tables.
+func nest(e *encoder, depth int) {
+	e.table(func(e *encoder) {
+		if depth > 0 {
+			e.short("t").u8('F')
+			nest(e, depth-1)
+		}
+	})
+}
+
+func TestNesting(t *testing.T) {
+	for depth, bad := range map[int]bool{0: false, tableDepth: false, tableDepth + 1: true, 5000: true} {
+		var e encoder
+		nest(&e, depth)
+		d := decoder{b: e.b}
+		if d.table(0); d.bad != bad {
+			t.Errorf("tables %d deep: bad is %v", depth, d.bad)
+		}
+	}
+	var e encoder
+	e.table(func(e *encoder) {
+		for range tableFields + 1 {
+			e.flag("x")
+		}
+	})
+	d := decoder{b: e.b}
+	if d.table(0); !d.bad {
+		t.Error("a table without end passed")
+	}
+}
+
+// FuzzClose: last words and alarms.
+func FuzzClose(f *testing.F) {
+	var e encoder
+	closing(530, "NOT_ALLOWED - vhost x not found")(&e)
+	f.Add(e.b)
+	f.Add([]byte{})
+	f.Add([]byte{1, 64, 255, 'x'})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got probe.Failure
+		if err := failure(data); !errors.As(err, &got) || got.Class == probe.OK || got.Class == probe.None {
+			t.Errorf("a close came to %v", err)
+		}
+		if b := blocked(data); b.Class != probe.Degraded || len(b.Text) > 300 {
+			t.Errorf("an alarm came to %+v", b)
+		}
+		if _, err := parseTune(data); (err == nil) != (len(data) >= 8) {
+			t.Errorf("%d bytes tune: %v", len(data), err)
+		}
+	})
+}
