@@ -133,13 +133,11 @@ func syncDir(dir string) error {
 // open opens the bbolt file at path and makes sure that it is a store; an empty
 // file becomes one.
 func open(path string) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, fileMode, &bbolt.Options{Timeout: lockWait})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, ErrLocked
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
-	case err != nil:
+	if err := whole(path); err != nil {
+		return nil, err
+	}
+	db, err := openBolt(path, false)
+	if err != nil {
 		return nil, err
 	}
 	if err := prepare(db); err != nil {
@@ -148,17 +146,53 @@ func open(path string) (*bbolt.DB, error) {
 	return db, nil
 }
 
+// openBolt makes errors of the ways in which bbolt refuses a file, some of which
+// are panics.
+func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
+	defer func() {
+		if damage := recover(); damage != nil {
+			db, err = nil, fmt.Errorf("%w: damaged: %v", ErrForeign, damage)
+		}
+	}()
+	db, err = bbolt.Open(path, fileMode, &bbolt.Options{Timeout: lockWait, ReadOnly: readOnly})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, ErrLocked
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return db, err
+}
+
+// whole refuses a file that was cut short: opening it for writing would read
+// beyond its end, and so end the process.
+func whole(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	db, err := openBolt(path, true)
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		if info, err := os.Stat(path); err != nil || info.Size() < tx.Size() {
+			return errors.Join(fmt.Errorf("%w: cut short, it had %d bytes", ErrForeign, tx.Size()), err)
+		}
+		return nil
+	})
+	return errors.Join(err, db.Close())
+}
+
+// prepare makes the buckets of a new store, and looks at those of an old one.
 func prepare(db *bbolt.DB) error {
 	fresh := false
 	err := db.View(func(tx *bbolt.Tx) error {
-		if err := whole(tx); err != nil {
-			return err
-		}
-		meta := tx.Bucket(metaBucket)
 		if name, _ := tx.Cursor().First(); name == nil {
 			fresh = true
 			return nil
 		}
+		meta := tx.Bucket(metaBucket)
 		if meta == nil || string(meta.Get(formatKey)) != format || len(meta.Get(indexKey)) != 8 || tx.Bucket(kvBucket) == nil {
 			return ErrForeign
 		}
@@ -178,18 +212,6 @@ func prepare(db *bbolt.DB) error {
 		start := uint64(max(time.Now().UnixMilli(), 1))
 		return errors.Join(meta.Put(formatKey, []byte(format)), putIndex(meta, start))
 	})
-}
-
-// whole refuses a file that was cut short: reading on would end the process.
-func whole(tx *bbolt.Tx) error {
-	info, err := os.Stat(tx.DB().Path())
-	if err != nil {
-		return err
-	}
-	if info.Size() < tx.Size() {
-		return fmt.Errorf("%w: %d bytes, of %d", ErrForeign, info.Size(), tx.Size())
-	}
-	return nil
 }
 
 func putIndex(meta *bbolt.Bucket, index uint64) error {

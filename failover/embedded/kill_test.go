@@ -25,10 +25,12 @@ const (
 )
 
 // write runs transactions of the kind that a switch is, each numbered, and says
-// each number once the store has taken it. With a file limit it goes on after an
-// error, saying so.
+// each number once the store has taken it. With a file limit it also writes more
+// and more, and ends by saying the error.
 func write(path string) error {
-	if limit, err := strconv.ParseUint(os.Getenv(limitEnv), 10, 64); err == nil {
+	limit, err := strconv.ParseUint(os.Getenv(limitEnv), 10, 64)
+	limited := err == nil
+	if limited {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return err
 		}
@@ -45,7 +47,11 @@ func write(path string) error {
 	n, _ := strconv.Atoi(string(state.Value))
 	for {
 		n++
-		reply, err := store.Txn(context.Background(), numbered(n, state.ModifyIndex))
+		ops := numbered(n, state.ModifyIndex)
+		if limited {
+			ops = append(ops, failover.Op{Verb: failover.Set, Key: "more/" + strconv.Itoa(n), Value: make([]byte, 5000)})
+		}
+		reply, err := store.Txn(context.Background(), ops)
 		if err != nil {
 			fmt.Println("error", err)
 			return nil

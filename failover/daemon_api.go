@@ -1,0 +1,138 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// call runs f on the engine's goroutine.
+func (d *Daemon) call(ctx context.Context, f func(*Engine, time.Time)) error {
+	ran := make(chan struct{})
+	select {
+	case d.calls <- func(_ context.Context, now time.Time) { f(d.engine, now); close(ran) }:
+		<-ran
+		return nil
+	case <-d.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Status tells all that is known.
+func (d *Daemon) Status(ctx context.Context) (s Status, err error) {
+	err = d.call(ctx, func(e *Engine, now time.Time) { s = e.Status(now) })
+	s.Version = d.opt.Version
+	return s, err
+}
+
+// Explain tells why a resource was, or was not, switched. The error wraps
+// ErrNoResource if there is none of that name.
+func (d *Daemon) Explain(ctx context.Context, resource string) (x Explanation, err error) {
+	var unknown error
+	if err = d.call(ctx, func(e *Engine, now time.Time) { x, unknown = e.Explain(now, resource) }); err != nil {
+		return x, err
+	}
+	if unknown != nil {
+		return x, unknown
+	}
+	if x.History, err = d.History(ctx, resource); err != nil {
+		d.opt.Log.Debug("history", "error", err) // the explanation holds without it
+	}
+	x.History = x.History[:min(len(x.History), 5)]
+	return x, nil
+}
+
+// History returns the records of a resource, or of all ("") , newest first.
+func (d *Daemon) History(ctx context.Context, resource string) ([]Record, error) {
+	tree := historyPrefix
+	if resource != "" {
+		tree = historyTree(resource)
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	reply, err := d.opt.Store.Txn(ctx, []Op{{Verb: GetTree, Key: tree}})
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	var all []Record
+	for _, entry := range reply.Entries {
+		var rec Record
+		if err := decode(entry, &rec); err != nil {
+			return nil, err
+		}
+		all = append(all, rec)
+	}
+	slices.SortStableFunc(all, func(a, b Record) int {
+		if c := b.At.Compare(a.At); c != 0 {
+			return c
+		}
+		return strings.Compare(b.Resource, a.Resource)
+	})
+	return all, nil
+}
+
+// Do carries out a person's command and waits for what becomes of it.
+func (d *Daemon) Do(ctx context.Context, c Command) (Answer, error) {
+	return d.ask(ctx, func(ctx context.Context, now time.Time, id uint64) { d.step(ctx, now, Ordered{ID: id, Command: c}) })
+}
+
+// Reload puts another configuration in force, or says why the running one stays.
+func (d *Daemon) Reload(ctx context.Context, cfg Config) (Answer, error) {
+	return d.ask(ctx, func(ctx context.Context, now time.Time, id uint64) {
+		reply := d.orders[id]
+		d.step(ctx, now, Reloaded{ID: id, Config: cfg})
+		a := <-reply // the engine answers a reload within the step
+		if a.Done {
+			d.startLoops(ctx, cfg.Resources)
+		}
+		reply <- a
+	})
+}
+
+// ask has the engine's goroutine begin something, and waits for the answer.
+func (d *Daemon) ask(ctx context.Context, begin func(context.Context, time.Time, uint64)) (Answer, error) {
+	reply := make(chan Answer, 1)
+	call := func(ctx context.Context, now time.Time) {
+		d.order++
+		d.orders[d.order] = reply
+		begin(ctx, now, d.order)
+	}
+	select {
+	case d.calls <- call:
+	case <-d.done:
+		return Answer{}, ErrStopped
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+	select {
+	case a := <-reply:
+		return a, nil
+	case <-d.done:
+		return Answer{}, ErrStopped
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+}
+
+// Healthy returns nil while the engine's loop turns.
+func (d *Daemon) Healthy(ctx context.Context) error { return d.call(ctx, func(*Engine, time.Time) {}) }
+
+// Ready returns nil once the store was read, verdicts are in, and while the
+// observer is not blind.
+func (d *Daemon) Ready(ctx context.Context) error {
+	var why string
+	err := d.call(ctx, func(e *Engine, now time.Time) {
+		if why = e.blind(now, nil); why == "" && !e.settled() {
+			why = "the first verdicts are not in yet"
+		}
+	})
+	if err == nil && why != "" {
+		err = errors.New(why)
+	}
+	return err
+}

@@ -1,0 +1,331 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
+)
+
+// ballot is one that this process wants to open, or has opened.
+type ballot struct {
+	wish     *wish
+	nonce    string
+	op       string
+	began    time.Time
+	deadline time.Time
+	index    uint64
+	reading  *Reading
+	decision policy.Decision
+	vote     Vote
+	record   Record
+	stamps   [3]time.Time // read, opened, decided
+	// again is what to send once more at againAt, because no answer came.
+	again   Purpose
+	againAt time.Time
+}
+
+// retryAfter spaces what is sent again because no answer came.
+const retryAfter = time.Second
+
+// ballotTime is how long a ballot of r may stay open.
+func ballotTime(r *resource) time.Duration {
+	longest := time.Second
+	for _, ep := range r.def.Endpoints {
+		longest = max(longest, ep.Target.Timeout)
+	}
+	return 2 * longest
+}
+
+// begin reads everything at one moment, for a ballot.
+func (e *Engine) begin(now time.Time, r *resource, w *wish) {
+	r.ballot = &ballot{wish: w, nonce: e.id(), op: e.id(), began: now, deadline: now.Add(ballotTime(r))}
+	r.tried, r.nextTry = r.evidence, now.Add(holdRetry)
+	e.ballotTxn(r, PurposeRead, readOne(r.def))
+}
+
+func (e *Engine) ballotTxn(r *resource, p Purpose, ops []Op) {
+	b := r.ballot
+	q := &request{purpose: p, resource: r.def.Name, ballot: b}
+	before := b.deadline
+	if p == PurposeClose || p == PurposeResolve || p == PurposeConfirm {
+		before = time.Time{} // neither closing nor learning is ever too late
+	}
+	e.transact(q, ops, storeTimeout, before)
+}
+
+// repeat sends again what makes an unknown outcome known.
+func (e *Engine) repeat(now time.Time, r *resource) {
+	b := r.ballot
+	if b.again == "" || now.Before(b.againAt) {
+		return
+	}
+	purpose := b.again
+	b.again = ""
+	if purpose == PurposeConfirm {
+		e.ballotTxn(r, PurposeConfirm, readOne(r.def))
+		return
+	}
+	e.ballotTxn(r, PurposeResolve, resolveOps(r.def.Name, b.index))
+}
+
+func (b *ballot) later(now time.Time, p Purpose) { b.again, b.againAt = p, now.Add(retryAfter) }
+
+// balloted goes on with a ballot, or ends it.
+func (e *Engine) balloted(now time.Time, r *resource, q *request, ev Answered) {
+	if r.ballot != q.ballot {
+		return // it was given up meanwhile
+	}
+	switch q.purpose {
+	case PurposeRead:
+		e.ballotRead(now, r, ev)
+	case PurposeOpen:
+		e.ballotOpened(now, r, ev)
+	case PurposeCommit:
+		e.ballotCommitted(now, r, q, ev)
+	case PurposeResolve:
+		e.ballotResolved(now, r, ev)
+	case PurposeConfirm:
+		e.ballotConfirmed(now, r, ev)
+	case PurposeClose:
+		e.ballotOver(now, r)
+	}
+}
+
+// reconsider asks all gates again, on what is known by now.
+func (e *Engine) reconsider(now time.Time, r *resource) (policy.Decision, bool) {
+	b := r.ballot
+	s := e.situation(now, r, b.wish)
+	d := policy.Decide(e.gates, s)
+	b.decision, r.decision, b.wish.decided = d, &d, &d
+	b.vote = voteOf(e.cfg, r.hash, b.nonce, s.Endpoints)
+	r.vote = &b.vote
+	return d, e.shut(s, d).Gate == ""
+}
+
+func (e *Engine) ballotRead(now time.Time, r *resource, ev Answered) {
+	b := r.ballot
+	if ev.Err != nil || !ev.Reply.OK {
+		e.ballotFailed(now, r, ev.Err)
+		return
+	}
+	rd := readingOf(r.def, ev.Reply, ev.Sent)
+	e.ingest(now, r, rd)
+	for _, c := range rd.Controls { // these are newer than the watch's
+		if c.Exists() {
+			e.controls[c.Key] = c
+		}
+	}
+	if b.index != 0 || rd.Ballot.Exists() {
+		e.ballotFound(now, r, rd)
+		return
+	}
+	b.reading, b.stamps[0] = rd, now
+	if _, open := e.reconsider(now, r); !open || r.reading != rd {
+		e.ballotOver(now, r)
+		return
+	}
+	o := Opening{Nonce: b.nonce, Op: b.op, Kind: b.wish.kind, Talk: e.talk(r), Opener: e.cfg.Observer, Zone: e.cfg.Zone, Hash: r.hash,
+		Epoch: r.state.Epoch, Attached: r.state.Attached, Forced: b.wish.forced, NoVeto: !r.def.Veto, Vote: b.vote}
+	if b.wish.target >= 0 {
+		o.Target = r.def.Endpoints[b.wish.target].Name
+	}
+	if b.wish.automatic() {
+		r.ballots = append(r.ballots, now)
+	}
+	e.ballotTxn(r, PurposeOpen, openOps(o, r.def.Name, rd))
+}
+
+func (e *Engine) talk(r *resource) probe.Kind {
+	if r.attached < 0 {
+		return probe.Fresh
+	}
+	return r.endpoints[r.attached].verdict.Kind
+}
+
+// ballotFound goes on with a ballot of ours whose opening was never answered,
+// or leaves the field to somebody else's.
+func (e *Engine) ballotFound(now time.Time, r *resource, rd *Reading) {
+	var o Opening
+	if decode(rd.Ballot, &o) == nil && o.Nonce == r.ballot.nonce && r.ballot.reading != nil && now.Before(r.ballot.deadline) {
+		r.ballot.index = rd.Ballot.ModifyIndex
+		e.decideBallot(now, r)
+		return
+	}
+	r.alien = alienBallot{index: rd.Ballot.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer && o.Nonce != r.ballot.nonce}
+	e.ballotOver(now, r)
+}
+
+func (e *Engine) ballotOpened(now time.Time, r *resource, ev Answered) {
+	switch {
+	case errors.Is(ev.Err, ErrUnknown):
+		// Read our own question: if it is there, we go on with it.
+		e.ballotTxn(r, PurposeRead, readOne(r.def))
+	case ev.Err != nil || !ev.Reply.OK:
+		e.ballotFailed(now, r, ev.Err)
+	default:
+		r.ballot.index = ev.Reply.Entry(ballotKey(r.def.Name)).ModifyIndex
+		r.ballot.stamps[1] = now
+		e.decideBallot(now, r)
+	}
+}
+
+// decideBallot asks all gates once more and commits, or closes the ballot.
+func (e *Engine) decideBallot(now time.Time, r *resource) {
+	b := r.ballot
+	d, open := e.reconsider(now, r)
+	switch {
+	case !open || !d.Act() || d.Target < 0:
+		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
+	case r.def.Mode == policy.Observe && b.wish.automatic():
+		e.wouldSwitch(now, r, b, d)
+		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
+	default:
+		e.commit(now, r, d)
+	}
+}
+
+func (e *Engine) commit(now time.Time, r *resource, d policy.Decision) {
+	b := r.ballot
+	b.stamps[2] = now
+	sw := Switch{Epoch: max(r.state.Epoch, r.known.Epoch) + 1, Op: b.op, Kind: b.wish.kind, Automatic: b.wish.automatic(),
+		From: r.from(), To: r.def.Endpoints[d.Target].Name, At: now}
+	s := withSwitch(r.state, sw, r.def, fmt.Sprintf("it was left by the %s of %s", sw.Kind, now.UTC().Format("2006-01-02 15:04:05Z")))
+	s.Handles = ownIndexes(r.def, b.reading, d.Target)
+	b.record = e.record(now, r, b, sw, d)
+	q := &request{purpose: PurposeCommit, resource: r.def.Name, ballot: b, rec: &b.record}
+	e.transact(q, commitOps(r.def, b.reading, b.index, s, b.record, d.Target), storeTimeout, b.deadline)
+}
+
+// from is the endpoint that a switch leaves, as state or the handles name it.
+func (r *resource) from() string {
+	if r.attached >= 0 {
+		return r.def.Endpoints[r.attached].Name
+	}
+	return r.state.Attached
+}
+
+func (e *Engine) record(now time.Time, r *resource, b *ballot, sw Switch, d policy.Decision) Record {
+	why := sw.To + " is up"
+	if sw.Kind == policy.Failover && r.attached >= 0 {
+		v := r.endpoints[r.attached].verdict
+		why = fmt.Sprintf("%s was %s (%s), %s was up", sw.From, v.State, v.Why(), sw.To)
+	}
+	if b.wish.person != "" {
+		why = fmt.Sprintf("asked for by %s: %s", b.wish.person, b.wish.reason)
+	}
+	since := func(t time.Time) float64 { return t.Sub(b.wish.began).Seconds() }
+	return Record{Resource: r.def.Name, Epoch: sw.Epoch, Op: sw.Op, Kind: sw.Kind, Automatic: sw.Automatic, Forced: b.wish.forced,
+		From: sw.From, To: sw.To, Why: why, By: e.cfg.Observer, Person: b.wish.person, Reason: b.wish.reason, At: now,
+		Gates: d.Gates, Candidates: d.Candidates, Votes: []Vote{b.vote},
+		Times: Times{Detect: since(b.began), Read: b.stamps[0].Sub(b.began).Seconds(), Open: b.stamps[1].Sub(b.stamps[0]).Seconds(),
+			Vote: b.stamps[2].Sub(b.stamps[1]).Seconds(), Total: since(now)}}
+}
+
+func (e *Engine) ballotCommitted(now time.Time, r *resource, q *request, ev Answered) {
+	b := r.ballot
+	switch {
+	case errors.Is(ev.Err, ErrUnknown):
+		e.ballotTxn(r, PurposeResolve, resolveOps(r.def.Name, b.index))
+	case ev.Err != nil || !ev.Reply.OK:
+		// Nothing was done. Our ballot may still stand, so it is closed.
+		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
+		r.nextTry = now
+		if errors.Is(ev.Err, ErrDenied) {
+			e.denied(now, r)
+		}
+	default:
+		e.ingest(now, r, written(b.reading, q.ops, ev.Reply, now))
+		e.switched(now, r, *q.rec)
+	}
+}
+
+// written is a reading as a successful transaction left it.
+func written(rd *Reading, ops []Op, reply Reply, now time.Time) *Reading {
+	after := &Reading{State: rd.State, Handles: slices.Clone(rd.Handles), Controls: rd.Controls, Sent: now}
+	for _, op := range ops {
+		if op.Verb != CAS {
+			continue
+		}
+		entry := Entry{Key: op.Key, Value: op.Value, Flags: op.Flags, ModifyIndex: reply.Entry(op.Key).ModifyIndex}
+		if op.Key == after.State.Key {
+			after.State = entry
+		}
+		for i := range after.Handles {
+			if after.Handles[i].Key == op.Key {
+				after.Handles[i] = entry
+			}
+		}
+	}
+	return after
+}
+
+// ballotResolved goes on once the ballot is gone: a commit that named it cannot
+// happen any more, so that state tells what did happen.
+func (e *Engine) ballotResolved(now time.Time, r *resource, ev Answered) {
+	if errors.Is(ev.Err, ErrUnknown) {
+		r.ballot.later(now, PurposeResolve)
+		return
+	}
+	e.ballotTxn(r, PurposeConfirm, readOne(r.def))
+}
+
+// ballotConfirmed learns truly whether a commit happened whose reply was lost.
+func (e *Engine) ballotConfirmed(now time.Time, r *resource, ev Answered) {
+	b := r.ballot
+	if ev.Err != nil {
+		b.later(now, PurposeConfirm)
+		return
+	}
+	e.ingest(now, r, readingOf(r.def, ev.Reply, ev.Sent))
+	if slices.ContainsFunc(r.state.Recent, func(s Switch) bool { return s.Op == b.op }) {
+		e.switched(now, r, b.record)
+		return
+	}
+	e.ballotOver(now, r)
+}
+
+// ballotFailed ends a ballot that never opened.
+func (e *Engine) ballotFailed(now time.Time, r *resource, err error) {
+	switch {
+	case errors.Is(err, ErrDenied):
+		e.denied(now, r)
+	case err != nil:
+		r.nextTry = now.Add(retryAfter)
+	default:
+		r.nextTry = now // something changed under it: look again
+	}
+	e.ballotOver(now, r)
+}
+
+// ballotOver forgets the ballot in flight. What was wanted is weighed anew.
+func (e *Engine) ballotOver(now time.Time, r *resource) {
+	r.ballot = nil
+	r.wake = now
+	e.consider(now, r)
+}
+
+// closeAlien closes a ballot that outlived its time, by this observer's own
+// clock since he first saw it, and at once one that an earlier life of his left.
+func (e *Engine) closeAlien(now time.Time, r *resource) {
+	a := r.alien
+	if a.index == 0 || e.blind(now, nil) != "" || (!a.own && now.Sub(a.first) < ballotTime(r)) {
+		return
+	}
+	r.alien = alienBallot{}
+	e.transact(&request{purpose: PurposeClose, resource: r.def.Name}, closeOps(r.def.Name, a.index), storeTimeout, time.Time{})
+}
+
+// Leave returns what closes the ballots that are open, for an observer who ends.
+func (e *Engine) Leave() []Transact {
+	var all []Transact
+	for _, name := range e.order {
+		if b := e.res[name].ballot; b != nil && b.index != 0 {
+			all = append(all, Transact{Purpose: PurposeClose, Ops: closeOps(name, b.index), Timeout: storeTimeout})
+		}
+	}
+	return all
+}
