@@ -174,7 +174,7 @@ func TestClosed(t *testing.T) {
 func TestWatchAfterMany(t *testing.T) {
 	store := open(t)
 	last := uint64(0)
-	for i := range 3000 {
+	for i := range 1200 {
 		key := "w/" + string(rune('a'+i%26)) + strings.Repeat("x", i/26)
 		put(t, store, key, "")
 		_, index, err := store.Watch(t.Context(), "w/", last)
