@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"github.com/reattach/reattach/configs"
+	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/embedded"
+	"github.com/reattach/reattach/failover/httpapi"
+	"github.com/reattach/reattach/failover/metrics"
+	"github.com/reattach/reattach/probe"
+)
+
+const runText = `Watch what the configuration names, and switch what fails.
+
+It stays in the foreground and logs to standard error: text on a terminal, JSON
+otherwise. SIGHUP reads the configuration again; one with a mistake is reported, and the
+running one stays. Files named by file() are read again by themselves when they change.
+SIGTERM and SIGINT end it in order: no conversation, ballot or file is left half done.
+
+Exit code 0 after SIGTERM or SIGINT, 2 when the configuration cannot be used, 3 when the
+embedded store is in use or another daemon has the socket, 1 when it cannot go on.`
+
+func newRun(p *process) *cobra.Command {
+	var paths []string
+	var level, format string
+	cmd := &cobra.Command{
+		Use:     "run",
+		Short:   "The daemon",
+		Long:    runText,
+		Example: "  reattach run\n  reattach run --config ./reattach.hcl --log-level debug",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLog(p, level, format)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), p, paths, log)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&paths, "config", "c", []string{defaultConfig}, "a file, or a directory of *.hcl and *.json files; may be repeated")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&format, "log-format", "auto", "auto, text or json")
+	complete(cmd, "log-level", "debug", "info", "warn", "error")
+	complete(cmd, "log-format", "auto", "text", "json")
+	return cmd
+}
+
+func newLog(p *process, level, format string) (*slog.Logger, error) {
+	var o slog.HandlerOptions
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, wrongf("debug, info, warn or error", "--log-level: unknown level %q", level)
+	}
+	o.Level = l
+	switch {
+	case format == "text", format == "auto" && p.errTTY:
+		return slog.New(slog.NewTextHandler(p.err, &o)), nil
+	case format == "json", format == "auto":
+		return slog.New(slog.NewJSONHandler(p.err, &o)), nil
+	}
+	return nil, wrongf("auto, text or json", "--log-format: unknown format %q", format)
+}
+
+// service is a daemon with its doors, put together.
+type service struct {
+	paths   []string
+	options configs.Options
+	log     *slog.Logger
+	conf    atomic.Pointer[configs.Config] // in force
+	store   *opened
+	daemon  *failover.Daemon
+	metrics http.Handler
+	hint    chan struct{} // a server rejected our credentials: look at the secrets' files
+}
+
+// run is the daemon, from reading its configuration to its end.
+func run(ctx context.Context, p *process, paths []string, log *slog.Logger) error {
+	// From here on a SIGHUP is for us: it must not end a daemon that starts.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	s := &service{paths: paths, options: configOptions(p), log: log, hint: make(chan struct{}, 1)}
+	conf, diags := configs.Load(paths, s.options)
+	if conf == nil {
+		fmt.Fprint(p.err, diags.String())
+		errors, _ := diags.Count()
+		return wrongf("reattach check shows the same", "%s in the configuration", plural(errors, "error"))
+	}
+	for _, d := range diags {
+		log.Warn(d.Message, "file", d.File, "line", d.Line, "hint", d.Hint)
+	}
+	s.conf.Store(conf)
+	parts, err := s.assemble(conf)
+	if err != nil {
+		return err
+	}
+	defer s.store.close()
+	parts = append(parts, part{"reload", func(ctx context.Context) error { return s.reloads(ctx, hangups) }})
+	s.announce(conf)
+	if err := runAll(ctx, parts); err != nil {
+		return &exit{exitNo, err, ""}
+	}
+	log.Info("ended in order")
+	return nil
+}
+
+// assemble opens store and doors, and returns everything that is to run. On an
+// error it has closed what it opened.
+func (s *service) assemble(conf *configs.Config) (parts []part, err error) {
+	var closers []func() error
+	defer func() {
+		if err != nil {
+			for _, c := range slices.Backward(closers) {
+				_ = c()
+			}
+		}
+	}()
+	if s.store, err = openStore(conf, func() probe.Secret { return s.conf.Load().Store.Consul.Token }, true); err != nil {
+		return nil, storeExit(err)
+	}
+	closers = append(closers, s.store.close)
+	if err := os.MkdirAll(conf.Observer.StateDir, 0o700); err != nil {
+		return nil, &exit{exitNo, fmt.Errorf("state_dir: %w", err), ""}
+	}
+	if err := s.build(conf); err != nil {
+		return nil, &exit{exitNo, err, ""}
+	}
+	socket, err := httpapi.ListenSocket(conf.Listen.Socket)
+	if err != nil {
+		return nil, socketExit(err)
+	}
+	closers = append(closers, socket.Close)
+	parts = []part{{"daemon", s.daemon.Run}, {"socket", s.serve(socket, s.api(conf, true))}}
+	if conf.Listen.HTTP == "" {
+		return parts, nil
+	}
+	public, err := net.Listen("tcp", conf.Listen.HTTP)
+	if err != nil {
+		return nil, &exit{exitNo, fmt.Errorf("listen.http: %w", err), ""}
+	}
+	return append(parts, part{"http", s.serve(public, s.api(conf, false))}), nil
+}
+
+// build makes daemon and metrics.
+func (s *service) build(conf *configs.Config) error {
+	engine := engineConfig(conf)
+	m := metrics.New(engine, buildVersion())
+	daemon, err := failover.NewDaemon(failover.Options{
+		Config: engine, Store: s.store, Log: s.log, StateDir: conf.Observer.StateDir,
+		Taps: []failover.Tap{m, rejected{s.hint}}, Version: buildVersion(),
+	})
+	if err != nil {
+		return err
+	}
+	s.daemon = daemon
+	reg := prometheus.NewRegistry()
+	if err := errors.Join(m.Register(reg, daemon), reg.Register(collectors.NewGoCollector()),
+		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))); err != nil {
+		return err
+	}
+	s.metrics = promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)})
+	return nil
+}
+
+// api is what a door offers: commands through the socket, handles in the open.
+func (s *service) api(conf *configs.Config, private bool) httpapi.API {
+	api := httpapi.API{Reader: s.daemon, Health: s.daemon, Metrics: s.metrics, Pprof: conf.Listen.Pprof, Log: s.log}
+	if private {
+		api.Commander = s.daemon
+		return api
+	}
+	if s.store.embedded != nil {
+		o := embedded.Options{Keys: s.keys}
+		if conf.Listen.Token != "" || conf.Listen.TokenFile != "" {
+			o.Token = func() string { return s.conf.Load().Listen.Token.Reveal() }
+		}
+		api.KV = embedded.Handler(s.store.embedded, o)
+	}
+	return api
+}
+
+// keys returns the configured handles.
+func (s *service) keys() []string {
+	var out []string
+	for _, r := range s.conf.Load().Resources {
+		for _, h := range r.Handles {
+			out = append(out, h.Key)
+		}
+	}
+	return out
+}
+
+func (s *service) serve(ln net.Listener, api httpapi.API) func(context.Context) error {
+	return func(ctx context.Context) error { return httpapi.Serve(ctx, ln, api.Handler(), s.log) }
+}
+
+// announce says what is watched, where, and which doors are open.
+func (s *service) announce(conf *configs.Config) {
+	where := conf.Store.Consul.Address
+	if conf.Store.Kind == configs.Embedded {
+		where = conf.Store.Embedded.Path
+	}
+	s.log.Info("reattach starts", "version", buildVersion(), "observer", conf.Observer.Name, "zone", conf.Observer.Zone,
+		"store", string(conf.Store.Kind), "at", where, "socket", conf.Listen.Socket, "http", conf.Listen.HTTP)
+	for _, r := range conf.Resources {
+		var endpoints, handles []string
+		for _, e := range r.Endpoints {
+			endpoints = append(endpoints, e.Name+" "+e.Target.URL.String())
+		}
+		for _, h := range r.Handles {
+			handles = append(handles, h.Key)
+		}
+		s.log.Info("watching", "resource", r.Name, "mode", r.Mode.String(), "endpoints", endpoints, "handles", handles, "sustain", r.Judge.Sustain.String())
+	}
+}
+
+func storeExit(err error) error {
+	hint := ""
+	if errors.Is(err, embedded.ErrLocked) {
+		hint = "does another reattach run here?"
+	}
+	return &exit{exitUnreachable, fmt.Errorf("store: %w", err), hint}
+}
+
+func socketExit(err error) error {
+	if errors.Is(err, httpapi.ErrAlive) {
+		return &exit{exitUnreachable, err, "one daemon a socket: listen { socket = … } names another"}
+	}
+	return &exit{exitNo, err, "listen { socket = … } names another place"}
+}
