@@ -37,12 +37,17 @@ func (l *loader) observer(s *section) {
 	}
 	o.Peers = []Peer{{Name: o.Name}}
 	if s.has("peers") {
-		l.peers(s.attrs["peers"])
+		shown := o.Name
+		if s.has("name") {
+			shown = l.say(where, o.Name)
+		}
+		l.peers(s.attrs["peers"], shown)
 	}
 }
 
-// peers reads every observer's address, pair by pair.
-func (l *loader) peers(a *attr) {
+// peers reads every observer's address, pair by pair. Shown is our own name,
+// if it can be shown.
+func (l *loader) peers(a *attr, shown string) {
 	o := &l.config.Observer
 	pairs, diags := hcl.ExprMap(a.expr)
 	if diags.HasErrors() {
@@ -72,7 +77,7 @@ func (l *loader) peers(a *attr) {
 		for _, p := range peers {
 			names = append(names, p.Name)
 		}
-		l.errorf(a.at, guess(o.Name, names), "peers lists every observer, but not this one, %q", o.Name)
+		l.errorf(a.at, didYouMean(shown, names), "peers lists every observer, but not this one, %s", shown)
 	}
 	if len(pairs) > 1 {
 		l.errorf(a.at, "run one observer, and leave out peers", "%s is not supported by this version", laterPeers)
@@ -97,7 +102,7 @@ func (l *loader) key(pair hcl.KeyValuePair, ctx *hcl.EvalContext, where string, 
 		return "", false
 	}
 	if first, twice := seen[name]; twice {
-		l.errorf(pair.Key.Range(), "", "the key %q stands in %s twice, first at %s", name, where, position(first))
+		l.errorf(pair.Key.Range(), "", "the key %s stands in %s twice, first at %s", l.say(pair.Key.Range(), name), where, position(first))
 		return "", false
 	}
 	seen[name] = pair.Key.Range()
@@ -139,7 +144,7 @@ func (l *loader) consulAddress(s, tls *section) {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		hint := "http://127.0.0.1:8500, https://… or unix:///…"
 		if _, _, err := net.SplitHostPort(c.Address); err == nil {
-			hint = "did you mean \"http://" + c.Address + "\"?"
+			hint = "did you mean \"http://" + l.say(where, c.Address) + "\"?"
 		}
 		l.errorf(where, hint, "address is no URL of a Consul agent")
 		return
@@ -173,7 +178,7 @@ func (l *loader) token(s *section) (token probe.Secret, path string) {
 	var e callError
 	switch {
 	case errors.As(err, &e):
-		l.errorf(where, e.hint, "%s", e.message)
+		l.errorf(where, e.hint, e.format, l.say(where, path))
 	case strings.TrimSpace(text) == "":
 		l.errorf(where, "", "the file holds no token")
 	}

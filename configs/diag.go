@@ -1,7 +1,9 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -99,7 +101,9 @@ type report struct {
 	sources map[string]*source
 	order   map[string]int // of the files
 	found   []finding
-	secrets []string // texts that no report may hold
+	secrets map[string]bool // texts that no report may hold
+	longest []string        // the same, longest first
+	masks   *strings.Replacer
 }
 
 // finding is a diagnostic before it is rendered.
@@ -124,18 +128,37 @@ const leastSecret = 4
 // secret remembers a text that no report may hold.
 func (r *report) secret(s string) {
 	s = strings.TrimSpace(s)
-	if len(s) >= leastSecret && !slices.Contains(r.secrets, s) {
-		r.secrets = append(r.secrets, s)
+	if len(s) < leastSecret {
+		return
 	}
+	if r.secrets == nil {
+		r.secrets = map[string]bool{}
+	}
+	r.secrets[s] = true
+}
+
+// say returns a text to be quoted in a message, if it stands on the lines of
+// the finding and so is no news to anybody. A computed one may be a secret.
+func (r *report) say(at hcl.Range, text string) string {
+	s := r.sources[at.Filename]
+	if s == nil || text == "" {
+		return "…"
+	}
+	start, end := s.line(at.Start.Byte)
+	if at.End.Byte > end {
+		_, end = s.line(at.End.Byte)
+	}
+	if !strings.Contains(string(s.bytes[start:end]), text) {
+		return "…"
+	}
+	return text
 }
 
 // scrub masks every known secret in a text.
-func (r *report) scrub(s string) string {
-	for _, secret := range r.secrets {
-		s = strings.ReplaceAll(s, secret, probe.Mask)
-	}
-	return s
-}
+func (r *report) scrub(s string) string { return r.masks.Replace(s) }
+
+// mostFindings bounds a report; more than that nobody reads.
+const mostFindings = 200
 
 // diagnostics renders what was found: sorted, each once, masked.
 func (r *report) diagnostics() Diagnostics {
@@ -145,11 +168,21 @@ func (r *report) diagnostics() Diagnostics {
 		}
 	}
 	// A secret that is part of another goes last, or it would leave the rest.
-	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
+	r.longest = slices.SortedFunc(maps.Keys(r.secrets), func(a, b string) int {
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
+	})
+	var pairs []string
+	for _, s := range r.longest {
+		pairs = append(pairs, s, probe.Mask)
+	}
+	r.masks = strings.NewReplacer(pairs...)
 	slices.SortStableFunc(r.found, r.compare)
 	r.found = slices.Compact(r.found)
 	var out Diagnostics
-	for _, f := range r.found {
+	for i, f := range r.found {
+		if i == mostFindings {
+			return append(out, Diagnostic{Severity: Error, File: f.at.Filename, Message: fmt.Sprintf("%d more findings are not shown", len(r.found)-i)})
+		}
 		out = append(out, r.render(f))
 	}
 	return out
@@ -180,7 +213,7 @@ func (r *report) render(f finding) Diagnostic {
 		Message: r.scrub(oneLine(f.message)), Hint: r.scrub(oneLine(f.hint)),
 	}
 	if src := r.sources[f.at.Filename]; src != nil && d.Line > 0 {
-		d.Source, d.Caret = src.quote(f.at, r.secrets)
+		d.Source, d.Caret = src.quote(f.at, r.longest)
 	}
 	return d
 }
@@ -199,7 +232,7 @@ func (r *report) hclDiags(diags hcl.Diagnostics) {
 		if d.Severity == hcl.DiagWarning {
 			f.severity = Warning
 		}
-		if message, hint, ok := evalFailure(d); ok {
+		if message, hint, ok := r.evalFailure(d, at); ok {
 			f.message, f.hint = message, hint
 		}
 		r.found = append(r.found, f)

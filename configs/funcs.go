@@ -33,9 +33,13 @@ func functionNames() []string {
 }
 
 // callError is what a function says when it fails, with what to do about it.
-type callError struct{ message, hint string }
+type callError struct {
+	format string // with one %s for what it was given
+	given  string // which may be a secret that it should not have been given
+	hint   string
+}
 
-func (e callError) Error() string { return e.message }
+func (e callError) Error() string { return fmt.Sprintf(e.format, "…") }
 
 // context returns what expressions of a file can use. Relative paths of file()
 // are relative to the configuration file.
@@ -77,20 +81,29 @@ func (l *loader) env(name string) (string, error) {
 			return value, nil
 		}
 	}
-	return "", callError{fmt.Sprintf("the environment variable %s is not set", name), "set it where reattach is started, or read the value from a file with file()"}
+	return "", callError{"the environment variable %s is not set", name, "set it where reattach is started, or read the value from a file with file()"}
 }
 
 // file reads a file and remembers it, so that a change of it can be noticed.
 func (l *loader) file(dir, path string) (string, error) {
+	given := path
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
 	b, err := l.opts.ReadFile(path)
 	if err != nil {
-		return "", callError{fmt.Sprintf("cannot read %s: %s", path, reason(err)), ""}
+		return "", callError{"cannot read %s: " + strings.ReplaceAll(reason(err), "%", "%%"), given, beside(given)}
 	}
 	l.watch(path, b)
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+}
+
+// beside explains a relative path.
+func beside(path string) string {
+	if filepath.IsAbs(path) {
+		return ""
+	}
+	return "a relative path is relative to the configuration file"
 }
 
 // urlencode makes a text fit for every part of a URL.
@@ -98,7 +111,7 @@ func urlencode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), 
 
 // evalFailure translates what the HCL library says of an expression that could
 // not be evaluated, where it says so by type.
-func evalFailure(d *hcl.Diagnostic) (message, hint string, ok bool) {
+func (r *report) evalFailure(d *hcl.Diagnostic, at hcl.Range) (message, hint string, ok bool) {
 	if x, is := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d); is {
 		name := x.CalledFunctionName()
 		return fmt.Sprintf("there is no function %s()", name), guess(name, functionNames()), true
@@ -106,7 +119,7 @@ func evalFailure(d *hcl.Diagnostic) (message, hint string, ok bool) {
 	if x, is := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); is && x.FunctionCallError() != nil {
 		var e callError
 		if errors.As(x.FunctionCallError(), &e) {
-			return e.message, e.hint, true
+			return fmt.Sprintf(e.format, r.say(at, e.given)), e.hint, true
 		}
 		return fmt.Sprintf("%s() cannot work with that: %s", x.CalledFunctionName(), x.FunctionCallError()), "", true
 	}

@@ -17,6 +17,9 @@ func didYouMean(word string, candidates []string) string {
 // nearest returns the candidate that a word was most probably meant to be, or
 // "" if none is near enough.
 func nearest(word string, candidates []string) string {
+	if len(word) > longest {
+		return ""
+	}
 	best, least := "", max(1, len(word)/3)
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= least && (best == "" || d < least) {

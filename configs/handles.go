@@ -120,8 +120,11 @@ func (l *loader) handleKey(key string, at hcl.Range) bool {
 	switch {
 	case key == "":
 		l.errorf(at, "", "the key of a handle is empty")
+	case strings.Contains(key, "://"):
+		l.urlSecret(nil, key)
+		l.errorf(at, `handle = "production/DATABASE_URL", and the URL in an endpoint block`, "a handle is a key in the store, not the URL that it holds")
 	case strings.HasPrefix(key, "/"):
-		l.errorf(at, `did you mean "`+strings.TrimLeft(key, "/")+`"?`, "a key does not begin with a slash")
+		l.errorf(at, `did you mean "`+strings.TrimLeft(l.say(at, key), "/")+`"?`, "a key does not begin with a slash")
 	case strings.HasSuffix(key, "/"):
 		l.errorf(at, "", "a key that ends with a slash is a folder: name the key in it")
 	case key == ownPrefix || strings.HasPrefix(key, ownPrefix+"/"):

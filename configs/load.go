@@ -113,13 +113,21 @@ func (l *loader) name(what, name string, at hcl.Range) bool {
 	case len(name) > longest:
 		l.errorf(at, "", "the name of %s is longer than %d bytes", article(what), longest)
 	case strings.Contains(name, "/"):
-		l.errorf(at, fmt.Sprintf("did you mean %q?", strings.Trim(strings.ReplaceAll(name, "/", "-"), "-_.")), `the name of %s cannot contain "/"`, article(what))
+		l.errorf(at, l.otherName(at, name), `the name of %s cannot contain "/"`, article(what))
 	case !namePattern.MatchString(name):
-		l.errorf(at, "letters, digits, dots, dashes and underscores, with a letter or digit first", "the name of %s cannot be %q", article(what), name)
+		l.errorf(at, "letters, digits, dots, dashes and underscores, with a letter or digit first", "the name of %s cannot be %q", article(what), l.say(at, name))
 	default:
 		return true
 	}
 	return false
+}
+
+// otherName proposes a name without slashes.
+func (l *loader) otherName(at hcl.Range, name string) string {
+	if l.say(at, name) != name {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", strings.Trim(strings.ReplaceAll(name, "/", "-"), "-_."))
 }
 
 // schemes returns the names of all URL schemes, in the protocols' order.
@@ -167,6 +175,6 @@ func (l *loader) handleKeys(r *policy.Resource, p placed, keys map[string]hcl.Ra
 			keys[h.Key] = p.handles[i]
 			continue
 		}
-		l.errorf(p.handles[i], "", "the handle %s is taken: it is written at %s already, and one handle cannot follow two resources", h.Key, position(first))
+		l.errorf(p.handles[i], "", "the handle %s is taken: it is written at %s already, and one handle cannot follow two resources", l.say(p.handles[i], h.Key), position(first))
 	}
 }

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"net/url"
 	"regexp"
 	"slices"
@@ -172,18 +173,32 @@ func (m *masker) value(i int) {
 // plain reports whether a token inside a secret's value may be shown.
 func (m *masker) plain(i int, interpolated bool) bool {
 	t := m.tokens
-	if t[i].Type == hclsyntax.TokenIdent {
-		called := i+1 < len(t) && t[i+1].Type == hclsyntax.TokenOParen
-		part := i > 1 && t[i-1].Type == hclsyntax.TokenDot && string(t[i-2].Bytes) == "endpoint"
-		return interpolated || part || string(t[i].Bytes) == "endpoint" || called && functions[string(t[i].Bytes)]
-	}
-	if t[i].Type == hclsyntax.TokenQuotedLit {
+	switch t[i].Type {
+	case hclsyntax.TokenIdent:
+		return m.word(i, interpolated)
+	case hclsyntax.TokenQuotedLit:
 		return m.argument(i)
-	}
-	if t[i].Type == hclsyntax.TokenDot {
+	case hclsyntax.TokenDot:
 		return true
 	}
 	return interpolated && t[i].Type != hclsyntax.TokenStringLit && t[i].Type != hclsyntax.TokenNumberLit
+}
+
+// ours are words that may stand in an expression. Any other may be part of a
+// secret that holds "${" and was not meant as an expression.
+var ours = []string{"endpoint", "var", "local", "for", "in", "if", "else", "endif", "endfor", "true", "false", "null"}
+
+// word reports whether a word in an expression is one of ours, a function, or
+// a part of the endpoint.
+func (m *masker) word(i int, interpolated bool) bool {
+	t, text := m.tokens, string(m.tokens[i].Bytes)
+	if slices.Contains(ours, text) || nearest(text, ours[:1]) != "" {
+		return true
+	}
+	if i+1 < len(t) && t[i+1].Type == hclsyntax.TokenOParen {
+		return interpolated || functions[text]
+	}
+	return i > 1 && t[i-1].Type == hclsyntax.TokenDot && (nearest(string(t[i-2].Bytes), ours[:1]) != "" || string(t[i-2].Bytes) == "var")
 }
 
 // argument reports whether the text at i is all that env() or file() is given.
@@ -199,7 +214,7 @@ func (m *masker) argument(i int) bool {
 // templates masks the secrets inside of URLs and of parameters, in every text.
 func (m *masker) templates() {
 	var open [][]hclsyntax.Token // the texts that we are in, one inside of the other
-	calls := 0                   // how many parentheses we are in
+	calls, interps := 0, 0       // how many parentheses and interpolations we are in
 	end := func() {
 		if n := len(open); n > 0 {
 			m.template(open[n-1])
@@ -218,6 +233,17 @@ func (m *masker) templates() {
 			}
 			if t.Type == hclsyntax.TokenQuotedLit && (len(open) > 1 || calls > 0) && !m.argument(i) {
 				m.mask(t.Range.Start.Byte, t.Range.End.Byte) // what a function is given
+			}
+			if t.Type == hclsyntax.TokenTemplateInterp {
+				interps++
+			}
+		case hclsyntax.TokenTemplateControl:
+			interps++
+		case hclsyntax.TokenTemplateSeqEnd:
+			interps = max(0, interps-1)
+		case hclsyntax.TokenIdent:
+			if interps > 0 && !m.word(i, true) {
+				m.mask(t.Range.Start.Byte, t.Range.End.Byte)
 			}
 		case hclsyntax.TokenOParen:
 			calls++
@@ -356,11 +382,7 @@ func merge(spans []span) []span {
 // quote returns the line at which a range begins, masked and without its
 // comment, and the line that underlines the range.
 func (s *source) quote(at hcl.Range, secrets []string) (line, caret string) {
-	start := strings.LastIndexByte(string(s.bytes[:min(at.Start.Byte, len(s.bytes))]), '\n') + 1
-	end := len(s.bytes)
-	if i := strings.IndexByte(string(s.bytes[start:]), '\n'); i >= 0 {
-		end = start + i
-	}
+	start, end := s.line(at.Start.Byte)
 	end = s.comment(start, end, at.Start.Byte)
 	text := strings.TrimRight(string(s.bytes[start:end]), " \t\r")
 	masked := slices.Clone(s.spans())
@@ -375,6 +397,16 @@ func (s *source) quote(at hcl.Range, secrets []string) (line, caret string) {
 		}
 	}
 	return underline(text, start, merge(masked), span{at.Start.Byte, max(at.End.Byte, at.Start.Byte+1)})
+}
+
+// line returns where the line of a byte begins and ends.
+func (s *source) line(pos int) (start, end int) {
+	pos = min(pos, len(s.bytes))
+	start = bytes.LastIndexByte(s.bytes[:pos], '\n') + 1
+	if i := bytes.IndexByte(s.bytes[start:], '\n'); i >= 0 {
+		return start, start + i
+	}
+	return start, len(s.bytes)
 }
 
 // comment returns where a line's comment begins, if the finding is not in it.

@@ -117,9 +117,9 @@ func (l *loader) certificates(s *section, files TLSFiles) {
 		b, err := l.opts.ReadFile(files.CAFile)
 		switch {
 		case err != nil:
-			l.errorf(s.place("ca_file"), "", "cannot read %s: %s", files.CAFile, reason(err))
+			l.errorf(s.place("ca_file"), "", "cannot read %s: %s", l.say(s.place("ca_file"), files.CAFile), reason(err))
 		case !x509.NewCertPool().AppendCertsFromPEM(b):
-			l.errorf(s.place("ca_file"), "it holds certificates as -----BEGIN CERTIFICATE-----", "there is no certificate in %s", files.CAFile)
+			l.errorf(s.place("ca_file"), "certificates begin with -----BEGIN CERTIFICATE-----", "the file holds no certificate")
 		}
 	}
 	switch {
@@ -135,16 +135,16 @@ func (l *loader) certificates(s *section, files TLSFiles) {
 func (l *loader) keyPair(s *section, files TLSFiles) {
 	cert, err := l.opts.ReadFile(files.CertFile)
 	if err != nil {
-		l.errorf(s.place("cert_file"), "", "cannot read %s: %s", files.CertFile, reason(err))
+		l.errorf(s.place("cert_file"), "", "cannot read %s: %s", l.say(s.place("cert_file"), files.CertFile), reason(err))
 		return
 	}
 	key, err := l.opts.ReadFile(files.KeyFile)
 	if err != nil {
-		l.errorf(s.place("key_file"), "", "cannot read %s: %s", files.KeyFile, reason(err))
+		l.errorf(s.place("key_file"), "", "cannot read %s: %s", l.say(s.place("key_file"), files.KeyFile), reason(err))
 		return
 	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		l.errorf(s.place("cert_file"), "", "%s and %s are no pair: %s", files.CertFile, files.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
+		l.errorf(s.place("cert_file"), "", "cert_file and key_file are no pair: %s", strings.TrimPrefix(err.Error(), "tls: "))
 	}
 }
 

@@ -97,7 +97,7 @@ func (l *loader) url(e *section) (probe.URL, probe.Protocol, bool) {
 	}
 	p, ok := l.protocol(u.Scheme)
 	switch {
-	case !ok && l.shows(where, u.Scheme+"://"):
+	case !ok && l.say(where, u.Scheme) == u.Scheme:
 		l.errorf(where, guess(u.Scheme, l.schemes()), "no protocol here speaks %s://", u.Scheme)
 		return u, none, false
 	case !ok:
@@ -109,9 +109,6 @@ func (l *loader) url(e *section) (probe.URL, probe.Protocol, bool) {
 			l.errorf(where, "", "%s", err)
 		}
 	}
-	if strings.Contains(text, "#") {
-		l.errorf(where, "write a # of a password as %23, or use urlencode()", "a URL of an endpoint has no #")
-	}
 	if strings.TrimSpace(text) != text {
 		l.errorf(where, "trimspace(…) removes it", "the URL begins or ends with white space")
 	}
@@ -122,13 +119,6 @@ func (l *loader) url(e *section) (probe.URL, probe.Protocol, bool) {
 		l.clear(where, "password")
 	}
 	return u, p, true
-}
-
-// shows reports whether a text stands in the source itself, so that repeating
-// it tells nobody anything.
-func (l *loader) shows(at hcl.Range, text string) bool {
-	s := l.sources[at.Filename]
-	return s != nil && strings.Contains(strings.ToLower(string(at.SliceBytes(s.bytes))), text)
 }
 
 // alike refuses two endpoints at one URL, and warns of two on one server.

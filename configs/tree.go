@@ -158,11 +158,12 @@ func (l *loader) attr(s *section, name string, at hcl.Range, expr hcl.Expression
 		return
 	}
 	a := &attr{spec: spec, at: at, expr: expr, ctx: ctx}
-	if s.attrs == nil {
-		s.attrs = map[string]*attr{}
+	if l.read(a) {
+		if s.attrs == nil {
+			s.attrs = map[string]*attr{}
+		}
+		s.attrs[name] = a
 	}
-	s.attrs[name] = a
-	l.read(a)
 	if spec.later != "" && s.spec.later == "" {
 		l.errorf(at, "", "%s is not supported by this version", spec.later)
 	}

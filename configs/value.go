@@ -16,15 +16,18 @@ import (
 
 // read evaluates a setting and checks its type. Afterwards its value is a
 // string (Text, URL), probe.Secret, time.Duration, int, bool, []string or
-// []probe.Secret. Maps are left to their readers, pair by pair. A null is as
-// if the setting had not been written.
-func (l *loader) read(a *attr) {
+// []probe.Secret; nil after a mistake. Maps are left to their readers, pair by
+// pair. It returns false for a null, which is as if nothing had been written.
+func (l *loader) read(a *attr) bool {
 	if a.spec.kind == Templates || a.spec.kind == URLs {
-		return
+		return true
 	}
 	v, ok := l.eval(a.expr, a.ctx)
-	if !ok || v.IsNull() {
-		return
+	if !ok {
+		return true
+	}
+	if v.IsNull() {
+		return false
 	}
 	switch a.spec.kind {
 	case Text:
@@ -45,12 +48,13 @@ func (l *loader) read(a *attr) {
 	case Bool:
 		if v.Type() == cty.Bool {
 			a.value = v.True()
-			return
+			break
 		}
 		l.errorf(a.expr.Range(), "", "%s is true or false, without quotes", a.spec.name)
 	case Texts, Secrets:
 		a.value = l.list(a, v)
 	}
+	return true
 }
 
 // eval evaluates an expression. It names variables that are not there itself,
@@ -169,7 +173,7 @@ func literal(expr hcl.Expression) bool {
 func (l *loader) urlSecret(expr hcl.Expression, s string) {
 	u, err := probe.ParseURL(strings.TrimSpace(s))
 	switch {
-	case err != nil && literal(expr): // the quoted line is masked by its tokens
+	case err != nil && expr != nil && literal(expr): // the quoted line is masked by its tokens
 		return
 	case err != nil:
 		l.secret(s) // nothing of it can be told apart
