@@ -22,7 +22,7 @@ RACEFLAG    := $(if $(RACE),-race)
 # not to: then GOTOOLCHAIN=local would only fail.
 GO_WANTED := $(shell sed -n 's/^go //p' go.mod)
 GO_HAVE   := $(shell GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/[ -].*//')
-ifneq ($(GO_WANTED),$(firstword $(shell printf '%s\n' $(GO_WANTED) $(GO_HAVE) | sort -V)))
+ifneq ($(if $(GO_HAVE),$(GO_WANTED)),$(firstword $(shell printf '%s\n' $(GO_WANTED) $(GO_HAVE) | sort -V)))
 export GOTOOLCHAIN := auto
 endif
 
@@ -81,8 +81,9 @@ fuzz: go ## every fuzz test of the tree for FUZZTIME each
 
 .PHONY: quickstart
 quickstart: go ## watch real servers die, and an application move to their standbys
-	@REATTACH_NO_MYSQL=1 test/lab/setup.sh engine images consul-template $(if $(filter consul,$(STORE)),consul)
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory -s build & program=$$!; \
+	REATTACH_NO_MYSQL=1 test/lab/setup.sh engine images consul-template $(if $(filter consul,$(STORE)),consul); \
+	wait $$program
 	@go build -o bin/quickstart ./test/quickstart
 	@exec bin/quickstart
 

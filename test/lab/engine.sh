@@ -6,11 +6,12 @@ cd "$(dirname "$0")"
 
 answers() { timeout 20 docker info > /dev/null 2>&1; }
 
-# started SECONDS: waits that long for the engine.
+# started SECONDS [PID]: waits that long for the engine, or until that process ends.
 started() {
 	local deadline=$((SECONDS + $1))
 	until answers; do
 		[ "$SECONDS" -lt "$deadline" ] || return 1
+		[ -z "${2:-}" ] || kill -0 "$2" 2> /dev/null || return 1
 		sleep 0.3
 	done
 }
@@ -40,7 +41,7 @@ for driver in "" fuse-overlayfs vfs; do
 	[ "$driver" != fuse-overlayfs ] || ./packages.sh fuse-overlayfs fuse3 || continue
 	setsid nohup dockerd ${driver:+--storage-driver="$driver"} > "$log" 2>&1 < /dev/null &
 	pid=$!
-	if started 30; then
+	if started 30 "$pid"; then
 		echo "  started dockerd${driver:+ with $driver} (process $pid, log $log), which stays"
 		exit 0
 	fi

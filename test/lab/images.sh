@@ -48,7 +48,7 @@ stages() {
 build() {
 	local log
 	log=$(mktemp)
-	if stages "$1" > "$log.dockerfile" && docker build -q --target "$1" --build-arg "APT_STAMP=${2:-0}" \
+	if stages "$1" > "$log.dockerfile" && docker build -q --force-rm --target "$1" --build-arg "APT_STAMP=${2:-0}" \
 		-t "reattach-lab-$1:$tag" -f "$log.dockerfile" images > "$log" 2>&1; then
 		rm -f "$log" "$log.dockerfile"
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -193,6 +194,27 @@ func TestToolsRunPrograms(t *testing.T) {
 	out := tools.MustExec("sh", "-c", "echo version | socat -t2 - TCP:cache:11211")
 	if !strings.HasPrefix(out, "VERSION 1.6") {
 		t.Errorf("%s says %q", cache.Name(), out)
+	}
+}
+
+func TestToolsRunAProgramOfOurs(t *testing.T) {
+	lab.Need(t)
+	program := []byte("#!/bin/sh\nexec socat TCP-LISTEN:7777,fork,reuseaddr SYSTEM:'echo hello from $(hostname)'\n")
+	tools := lab.New(t).Tools(lab.Named("app"), lab.Program("/usr/local/bin/app", program),
+		lab.Command("/usr/local/bin/app"), lab.Publish(7777))
+	for _, addr := range []string{tools.Addr(7777), tools.Published(7777)} {
+		eventually(t, 5*time.Second, func() bool {
+			conn, err := dial(addr, time.Second)
+			if err != nil {
+				return false
+			}
+			defer func() { _ = conn.Close() }()
+			text, _ := io.ReadAll(conn)
+			return string(text) == "hello from app\n"
+		})
+	}
+	if host, _, _ := strings.Cut(tools.Published(7777), ":"); host != "127.0.0.1" {
+		t.Errorf("published on %s", host)
 	}
 }
 

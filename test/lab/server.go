@@ -43,6 +43,9 @@ type spec struct {
 	args   []string
 	argSep string
 	files  map[string][]byte
+	tools  map[string][]byte // files that can be run
+	cmd    []string
+	ports  []string
 	plain  bool
 	expiry time.Time
 }
@@ -67,6 +70,20 @@ func File(path string, content []byte) Option {
 	return func(s *spec) { s.files[path] = content }
 }
 
+// Program puts a program into the container before its start.
+func Program(path string, content []byte) Option {
+	return func(s *spec) { s.tools[path] = content }
+}
+
+// Command replaces what the container's init runs as its server.
+func Command(command ...string) Option { return func(s *spec) { s.cmd = command } }
+
+// Publish makes a TCP port reachable on this machine's loopback (and so from
+// outside a desktop engine's virtual machine), at [Server.Published].
+func Publish(port int) Option {
+	return func(s *spec) { s.ports = append(s.ports, fmt.Sprintf("%d/tcp", port)) }
+}
+
 // Supervised has the server started again that many whole seconds after each
 // death, as Debian's units do: MariaDB 5, RabbitMQ 10.
 func Supervised(seconds int) Option { return Env("LAB_RESTART_AFTER", strconv.Itoa(seconds)) }
@@ -80,7 +97,7 @@ func CertUntil(at time.Time) Option { return func(s *spec) { s.expiry = at } }
 // start runs a container from the image of s.kind, and returns once it serves.
 func (l *Lab) start(s spec, opts []Option) *Server {
 	l.t.Helper()
-	s.env, s.files = map[string]string{}, map[string][]byte{}
+	s.env, s.files, s.tools = map[string]string{}, map[string][]byte{}, map[string][]byte{}
 	s.expiry = time.Now().AddDate(0, 0, 90)
 	for _, opt := range opts {
 		opt(&s)
@@ -113,24 +130,33 @@ func (l *Lab) start(s spec, opts []Option) *Server {
 }
 
 func (l *Lab) request(server *Server, s spec) testcontainers.ContainerRequest {
-	files := make([]testcontainers.ContainerFile, 0, len(s.files))
-	for path, content := range s.files {
-		files = append(files, testcontainers.ContainerFile{
-			Reader: bytes.NewReader(content), ContainerFilePath: path, FileMode: 0o644,
-		})
+	var files []testcontainers.ContainerFile
+	add := func(contents map[string][]byte, mode int64) {
+		for path, content := range contents {
+			files = append(files, testcontainers.ContainerFile{
+				Reader: bytes.NewReader(content), ContainerFilePath: path, FileMode: mode,
+			})
+		}
 	}
+	add(s.files, 0o644)
+	add(s.tools, 0o755)
 	return testcontainers.ContainerRequest{
-		Image:    Image(s.kind),
-		Name:     fmt.Sprintf("reattach-lab-%s-%s", l.id, s.name),
-		Env:      s.env,
-		Labels:   labels(),
-		Networks: []string{l.net.Name},
-		Files:    files,
+		Image:        Image(s.kind),
+		Name:         fmt.Sprintf("reattach-lab-%s-%s", l.id, s.name),
+		Env:          s.env,
+		Labels:       labels(),
+		Networks:     []string{l.net.Name},
+		Files:        files,
+		Cmd:          s.cmd,
+		ExposedPorts: s.ports,
 		EndpointSettingsModifier: func(settings map[string]*network.EndpointSettings) {
 			settings[l.net.Name] = server.endpoint()
 		},
 		ConfigModifier: func(c *container.Config) { c.Hostname = s.name },
 		HostConfigModifier: func(h *container.HostConfig) {
+			for port := range h.PortBindings {
+				h.PortBindings[port] = []network.PortBinding{{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}
+			}
 			h.CapAdd = append(h.CapAdd, "NET_ADMIN")
 			// This machine gets a name, so that no server waits for a name server
 			// to learn who is calling.
@@ -164,6 +190,18 @@ func (s *Server) Addr(port ...int) string {
 		p = port[0]
 	}
 	return net.JoinHostPort(s.ip, strconv.Itoa(p))
+}
+
+// Published is the address on this machine of a port that [Publish] named.
+func (s *Server) Published(port int) string {
+	s.lab.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+	defer cancel()
+	mapped, err := s.container.MappedPort(ctx, fmt.Sprintf("%d/tcp", port))
+	if err != nil {
+		s.lab.t.Fatalf("lab: %s: %v", s.name, err)
+	}
+	return net.JoinHostPort("127.0.0.1", mapped.Port())
 }
 
 // URL is the endpoint of user, as an application would have it in its
