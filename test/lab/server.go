@@ -154,8 +154,9 @@ func (l *Lab) request(server *Server, s spec) testcontainers.ContainerRequest {
 		},
 		ConfigModifier: func(c *container.Config) { c.Hostname = s.name },
 		HostConfigModifier: func(h *container.HostConfig) {
-			for port := range h.PortBindings {
-				h.PortBindings[port] = []network.PortBinding{{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}
+			h.PortBindings = network.PortMap{}
+			for _, port := range s.ports {
+				h.PortBindings[network.MustParsePort(port)] = []network.PortBinding{{HostIP: loopback}}
 			}
 			h.CapAdd = append(h.CapAdd, "NET_ADMIN")
 			// This machine gets a name, so that no server waits for a name server
@@ -329,6 +330,8 @@ func tail(text string, lines int) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // quiet is testcontainers' logger for nothing.
 type quiet struct{}
