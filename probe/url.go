@@ -2,8 +2,10 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -23,8 +25,8 @@ func (s Secret) String() string {
 	return Mask
 }
 
-// GoString returns what String returns, so that %#v masks, too.
-func (s Secret) GoString() string { return s.String() }
+// Format writes what String returns, whatever the verb: %d and %#v mask, too.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
 
 // LogValue masks s in slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -72,6 +74,15 @@ func ParseURL(s string) (URL, error) {
 	if u.Hostname() == "" {
 		return URL{}, errors.New("it names no host")
 	}
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil && strings.Contains(u.Hostname(), ":") {
+		return URL{}, errors.New("its host is neither a name nor an address; an IPv6 address stands in brackets")
+	}
+	if strayAt(u) {
+		return URL{}, errors.New("it is not clear where its password ends: write special characters of a password with urlencode(), and any other @ as %40")
+	}
+	if u.Fragment != "" {
+		return URL{}, errors.New("a # in it has no meaning: write # as %23, or use urlencode()")
+	}
 	pass, has := u.User.Password()
 	return URL{
 		Scheme: strings.ToLower(u.Scheme), User: u.User.Username(), Password: Secret(pass), HasPass: has,
@@ -79,11 +90,22 @@ func ParseURL(s string) (URL, error) {
 	}, nil
 }
 
-// String returns the URL with its secrets masked.
+// strayAt finds URLs whose password was not encoded, so that a part of it
+// passes for port and path: "app:12/34@host" has the host "app". They would be
+// sent to the wrong place, and that part would be printed.
+func strayAt(u *url.URL) bool {
+	if u.User == nil {
+		return u.Port() != "" && strings.Contains(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), "@")
+	}
+	return strings.Contains(u.EscapedPath()+u.EscapedFragment(), "@")
+}
+
+// String returns the URL with its secrets masked. A user that is spelt like
+// the password is one: some mail services have one token for both.
 func (u URL) String() string { return u.format(false) }
 
-// GoString returns what String returns.
-func (u URL) GoString() string { return u.String() }
+// Format writes what String returns, whatever the verb.
+func (u URL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.String())) }
 
 // LogValue masks u in slog.
 func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }
@@ -113,7 +135,11 @@ func (u URL) format(reveal bool) string {
 	var b strings.Builder
 	b.WriteString(u.Scheme + "://")
 	if u.User != "" || u.HasPass {
-		b.WriteString(url.User(u.User).String())
+		user := url.User(u.User).String()
+		if !reveal && u.HasPass && u.User != "" && u.User == u.Password.Reveal() {
+			user = Mask
+		}
+		b.WriteString(user)
 		if u.HasPass {
 			b.WriteByte(':')
 			if reveal {
@@ -124,7 +150,7 @@ func (u URL) format(reveal bool) string {
 		}
 		b.WriteByte('@')
 	}
-	host := u.Host
+	host := strings.ReplaceAll(u.Host, "%", "%25") // before a zone
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
@@ -144,17 +170,30 @@ func maskQuery(raw string, reveal bool) string {
 	if reveal {
 		return raw
 	}
-	parts := strings.Split(raw, "&")
-	for i, part := range parts {
+	var b strings.Builder
+	for raw != "" {
+		part := raw
+		if i := strings.IndexAny(raw, "&;"); i >= 0 { // some read ";" as "&"
+			part = raw[:i+1]
+		}
+		raw = raw[len(part):]
 		name, _, has := strings.Cut(part, "=")
-		if has && secretName(name) {
-			parts[i] = name + "=" + Mask
+		if !has || !secretName(name) {
+			b.WriteString(part)
+			continue
+		}
+		b.WriteString(name + "=" + Mask)
+		if end := part[len(part)-1]; end == '&' || end == ';' {
+			b.WriteByte(end)
 		}
 	}
-	return strings.Join(parts, "&")
+	return b.String()
 }
 
 func secretName(name string) bool {
+	if plain, err := url.QueryUnescape(name); err == nil {
+		name = plain
+	}
 	name = strings.ToLower(name)
 	for _, word := range []string{"pass", "pwd", "secret", "token", "key", "signature", "credential"} {
 		if strings.Contains(name, word) {

@@ -195,6 +195,8 @@ func testVanished(t *testing.T, d db) {
 	nobody := target(t, fmt.Sprintf("mysql://app:app-secret@%s:3306", d.lab.NewAddr()))
 	nobody.Timeout = 300 * time.Millisecond
 	want(t, once(t, nobody), probe.Timeout, probe.PhaseConnect, "")
+	nobody.Timeout = 5 * time.Second
+	want(t, once(t, nobody), probe.Unreachable, probe.PhaseConnect, "")
 	d.StartContainer()
 	want(t, probe.Once(t.Context(), mysql.Protocol, tg), probe.OK, probe.PhaseRole, "")
 }
