@@ -243,6 +243,7 @@ func (d *Daemon) watch(ctx context.Context, prefix string) {
 			index = 0
 			if ctx.Err() == nil {
 				d.opt.Log.Debug("watch", "prefix", prefix, "error", err)
+				d.send(ctx, Changed{Prefix: prefix, Err: err})
 			}
 			sleep(ctx, time.Second)
 		case next < index:

@@ -83,6 +83,8 @@ type resource struct {
 	known    Seen // the newest state ever seen
 	knownAt  time.Time
 	rewound  string
+	// unreadable is until when its keys are not asked for, because the store denies them.
+	unreadable time.Time
 
 	wake      time.Time
 	wish      *wish // what is wanted by itself, and since when

@@ -266,6 +266,9 @@ func (e *Engine) controlled(now time.Time, q *request, ev Answered) {
 	case ev.Err == nil && ev.Reply.OK:
 		e.takeControls(now, q.ops, ev.Reply)
 		e.answer(q.order, Answer{Done: true, Text: q.text})
+	case errors.Is(ev.Err, ErrDenied) && q.order == 0:
+		e.tell(Notice{Key: "denied/" + Prefix, Event: "denied", Urgent: true, At: now,
+			Text: "The store denies writing below " + Prefix + ": no switch can be made.", Next: "reattach check --live"})
 	default:
 		e.answer(q.order, failedWrite(ev))
 	}

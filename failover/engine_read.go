@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,11 +20,18 @@ func (e *Engine) sweep(now time.Time) {
 	ops := 0
 	for range min(sweepMost, len(e.order)) {
 		r := e.res[e.order[e.cursor%len(e.order)]]
+		if now.Before(r.unreadable) {
+			e.cursor = (e.cursor + 1) % len(e.order)
+			continue
+		}
 		if ops += 1 + len(r.def.Handles); ops > maxOps && len(defs) > 0 {
 			break
 		}
 		defs, names = append(defs, r.def), append(names, r.def.Name)
 		e.cursor = (e.cursor + 1) % len(e.order)
+	}
+	if len(defs) == 0 {
+		return
 	}
 	e.sweepAt, e.sweeping = now, true
 	e.transact(&request{purpose: PurposeSweep, sweep: names}, readSweep(defs), time.Second, time.Time{})
@@ -31,6 +39,10 @@ func (e *Engine) sweep(now time.Time) {
 
 func (e *Engine) swept(now time.Time, q *request, ev Answered) {
 	e.sweeping = false
+	if errors.Is(ev.Err, ErrDenied) {
+		e.sweepDenied(now, q)
+		return
+	}
 	if ev.Err != nil {
 		return
 	}
@@ -40,9 +52,26 @@ func (e *Engine) swept(now time.Time, q *request, ev Answered) {
 			e.consider(now, r)
 		}
 	}
-	unread := func(name string) bool { return e.res[name].reading == nil }
+	unread := func(name string) bool { return e.res[name].reading == nil && now.After(e.res[name].unreadable) }
 	if slices.ContainsFunc(e.order, unread) && !e.sweeping {
 		e.sweep(now) // the first round does not wait
+	}
+}
+
+// sweepDenied finds out which of the resources it is whose keys the store does
+// not let us read: one must not blind us for the others.
+func (e *Engine) sweepDenied(now time.Time, q *request) {
+	if len(q.sweep) == 1 {
+		if r := e.res[q.sweep[0]]; r != nil {
+			r.unreadable = now.Add(holdRetry)
+			e.denied(now, r)
+		}
+		return
+	}
+	for _, name := range q.sweep {
+		if r := e.res[name]; r != nil {
+			e.transact(&request{purpose: PurposeSweep, sweep: []string{name}}, readSweep([]*policy.Resource{r.def}), time.Second, time.Time{})
+		}
 	}
 }
 
@@ -144,7 +173,7 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 		return
 	}
 	delete(e.pending, ev.ID)
-	if ev.Err == nil {
+	if ev.Err == nil || errors.Is(ev.Err, ErrDenied) { // a no is an answer, too
 		e.pulse = ev.Sent
 		if now.Sub(ev.Sent) < blindAfter {
 			e.pulse = now
@@ -179,6 +208,18 @@ func (e *Engine) orphaned(q *request, ev Answered) {
 
 // changed takes over what a watched prefix holds.
 func (e *Engine) changed(now time.Time, ev Changed) {
+	switch {
+	case errors.Is(ev.Err, ErrDenied):
+		e.tell(Notice{Key: "denied/" + ev.Prefix, Event: "denied", Urgent: true, At: now,
+			Text: "The store denies reading below " + ev.Prefix + ": people's orders and ballots cannot be seen, and nothing is switched.", Next: "reattach check --live"})
+	case ev.Err != nil:
+	default:
+		e.over(now, "denied/"+ev.Prefix, "The store lets us read below "+ev.Prefix+" again.")
+		e.prefixChanged(now, ev)
+	}
+}
+
+func (e *Engine) prefixChanged(now time.Time, ev Changed) {
 	switch ev.Prefix {
 	case controlPrefix:
 		e.controlsChanged(now, ev.Entries)

@@ -99,8 +99,13 @@ func (e *Engine) resourceStatus(now time.Time, r *resource) ResourceStatus {
 // protected says whether a failover would be made if the attached endpoint died
 // now, to where, and why or why not.
 func (e *Engine) protected(now time.Time, r *resource) (ok bool, target, why string) {
-	if r.reading == nil {
+	switch {
+	case now.Before(r.unreadable):
+		return false, "", "the store denies reading its keys"
+	case r.reading == nil:
 		return false, "", "the store has not been read yet"
+	case !e.controlsOK:
+		return false, "", "people's orders below " + controlPrefix + " have not been read yet"
 	}
 	if r.attached >= 0 {
 		if st := r.endpoints[r.attached].verdict.State; st == policy.Down || st == policy.Unknown && r.activity() == Init {

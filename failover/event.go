@@ -24,10 +24,11 @@ type (
 		Err   error     // wraps ErrDenied, ErrInvalid, ErrUnknown or ErrLate
 		Sent  time.Time // when the request left, or would have
 	}
-	// Changed is what a watched prefix holds now.
+	// Changed is what a watched prefix holds now, or why it cannot be watched.
 	Changed struct {
 		Prefix  string
 		Entries []Entry
+		Err     error
 	}
 	// Ordered is a person's command; a [Respond] with its ID answers it.
 	Ordered struct {
