@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/failover/httpapi"
+	"github.com/reattach/reattach/policy"
 )
 
 // One screen: what explain prints never has more lines or columns.
@@ -89,6 +91,9 @@ func (e explanation) head() []string {
 	}
 	if s.Hold != nil {
 		add("held", red, fmt.Sprintf("%s, by the gate %s, for %s", s.Hold.Kind, s.Hold.Gate, e.ago(s.Hold.Since)))
+		if !e.shows(s.Hold.Gate) {
+			add("", plain, s.Hold.Why)
+		}
 	}
 	if s.Outage != nil {
 		add("outage", red, "for "+e.ago(s.Outage.Since))
@@ -100,6 +105,11 @@ func (e explanation) head() []string {
 		add("paused", yellow, s.Paused)
 	}
 	return append([]string{e.in(bold, cut(title, screenColumns))}, strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")...)
+}
+
+// shows reports whether the last decision has a line for the gate.
+func (e explanation) shows(gate string) bool {
+	return e.Last != nil && slices.ContainsFunc(e.Last.Gates, func(p policy.Passage) bool { return p.Gate == gate })
 }
 
 func handlesText(s failover.ResourceStatus) string {
@@ -170,7 +180,7 @@ func (e explanation) decision() []string {
 // about: while all is well it is history, and listed there.
 func (e explanation) lastMatters() bool {
 	s := e.Status
-	return e.Last != nil && (s.Hold != nil || s.Outage != nil || s.Activity != failover.Steady.String())
+	return e.Last != nil && (s.Hold != nil || s.Outage != nil || s.Activity == failover.Confirming.String() || s.Activity == failover.Committing.String())
 }
 
 func (e explanation) candidates(most int) []string {

@@ -21,19 +21,14 @@ type statusView struct {
 
 func (v statusView) render(s failover.Status) string {
 	var b strings.Builder
-	b.WriteString(v.head(s))
-	for _, n := range s.Notices {
-		if !n.Over {
-			b.WriteString(v.notice(n, s.AsOf))
-		}
-	}
-	b.WriteString("\n")
+	b.WriteString(v.head(s) + "\n")
+	next, rest := httpapi.Notices(s)
 	t := table{paint: v.paint, width: v.width}
 	t.texts(dim, "", "RESOURCE", "ATTACHED", "STATE", "PROTECTED")
 	var details []string
 	for _, r := range s.Resources {
 		t.row(v.line(r, s.AsOf)...)
-		details = append(details, v.details(r, s.AsOf))
+		details = append(details, v.details(r, next[r.Name], s.AsOf))
 	}
 	// The details of a resource stand below its line, which is aligned with all others.
 	lines := strings.SplitAfter(t.String(), "\n")
@@ -42,8 +37,18 @@ func (v statusView) render(s failover.Status) string {
 		b.WriteString(lines[i+1])
 		b.WriteString(details[i])
 	}
+	for i, n := range rest {
+		if i == noticesShown {
+			fmt.Fprintf(&b, "  and %d more: reattach status --json\n", len(rest)-i)
+			break
+		}
+		b.WriteString(v.notice(n, s.AsOf))
+	}
 	return b.String()
 }
+
+// noticesShown is how many notices are shown.
+const noticesShown = 5
 
 // head says who speaks, when, and how it is.
 func (v statusView) head(s failover.Status) string {
@@ -72,9 +77,9 @@ func (v statusView) notice(n failover.Notice, now time.Time) string {
 	if n.Urgent {
 		c, mark = red, "!"
 	}
-	out := fmt.Sprintf("\n%s %s (%s ago)\n", v.paint.in(c, mark), n.Text, httpapi.Age(now.Sub(n.At)))
+	out := fmt.Sprintf("\n%s  %s ago: %s\n", v.paint.in(c, mark), httpapi.Age(now.Sub(n.At)), n.Text)
 	if n.Next != "" {
-		out += "  next: " + v.paint.in(bold, n.Next) + "\n"
+		out += "   next: " + v.paint.in(bold, n.Next) + "\n"
 	}
 	return out
 }
@@ -122,8 +127,9 @@ func stateInk(s policy.State) ink {
 	return dim
 }
 
-// details says what is wrong with a resource, and how its endpoints are.
-func (v statusView) details(r failover.ResourceStatus, now time.Time) string {
+// details says what is wrong with a resource, what to type (next), and how its
+// endpoints are.
+func (v statusView) details(r failover.ResourceStatus, next string, now time.Time) string {
 	if httpapi.AttentionOf(r) == httpapi.Calm && !v.all {
 		return ""
 	}
@@ -132,6 +138,9 @@ func (v statusView) details(r failover.ResourceStatus, now time.Time) string {
 		t.row(cell{fmt.Sprintf("%s held by gate %s for %s", r.Hold.Kind, r.Hold.Gate, httpapi.Age(now.Sub(r.Hold.Since))), red})
 		if r.Hold.Why != r.Why {
 			t.row(cell{r.Hold.Why, plain})
+		}
+		if next != "" {
+			t.row(cell{"next: " + next, bold})
 		}
 	} else if r.Outage != nil {
 		t.row(cell{"outage for " + httpapi.Age(now.Sub(r.Outage.Since)), red})

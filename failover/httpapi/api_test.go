@@ -127,10 +127,11 @@ func TestPage(t *testing.T) {
 	page := w.Body.String()
 	last := -1
 	for _, want := range []string{ // in this order
-		"▲ reattach", "<b>1</b> of 3 protected", "nobody can take over", "reattach clear orders-db standby",
-		`class="alarm"`, "orders-db", "not protected", "failover held by candidate", "db1.internal", "refused",
-		`class="watch"`, "observe only", "535 5.7.8", "&lt;b&gt;no&lt;/b&gt;", "drained by ana@ops",
-		`class="calm"`, "sessions", "it would go to cache-2",
+		"▲ reattach", "<b>1</b> of 3 protected",
+		`class="alarm"`, "orders-db", "not protected", "failover held by candidate", "reattach clear orders-db standby", "db1.internal", "refused",
+		`class="watch"`, "observe only", "535 5.7.8</b> Error", "&lt;b&gt;no&lt;/b&gt;", "drained by ana@ops",
+		`class="calm"`, "sessions", "would go to cache-2",
+		"Told lately", "somebody else wrote",
 	} {
 		i := strings.Index(page[max(last, 0):], want)
 		if i < 0 {
@@ -138,7 +139,7 @@ func TestPage(t *testing.T) {
 		}
 		last = max(last, 0) + i
 	}
-	for _, never := range []string{secret, "<b>no</b>", "this is over", "<script"} {
+	for _, never := range []string{secret, "<b>no</b>", "this is over", "this is told by the hold", "<script"} {
 		if strings.Contains(page, never) {
 			t.Errorf("the page holds %q", never)
 		}

@@ -74,7 +74,8 @@ func status() failover.Status {
 	return failover.Status{
 		Observer: "mon-a", Zone: "az-1", Version: "v0.1.0", AsOf: noon,
 		Notices: []failover.Notice{
-			{Key: "k1", Event: "held", Urgent: true, Resource: "orders-db", Text: "orders-db is down and nobody can take over: standby is tainted.", Next: "reattach clear orders-db standby --reason TEXT", At: noon.Add(-4 * time.Minute)},
+			{Key: "k1", Event: "held", Urgent: true, Resource: "orders-db", Text: "this is told by the hold", Next: "reattach clear orders-db standby --reason TEXT", At: noon.Add(-4 * time.Minute)},
+			{Key: "k3", Event: "another_writer", Urgent: true, Resource: "mail", Text: "mail: somebody else wrote its handles, for the second time.", Next: "reattach explain mail", At: noon.Add(-9 * time.Minute)},
 			{Key: "k2", Event: "recovered", Text: "this is over", Over: true, At: noon},
 		},
 		Resources: []failover.ResourceStatus{
@@ -100,7 +101,7 @@ func status() failover.Status {
 			},
 			{
 				Name: "sessions", Protocol: "memcached", Mode: "act", Activity: "steady", Condition: "ours", Attached: "cache-1", Epoch: 1, Since: &since,
-				Protected: true, Target: "cache-2", Why: "it would go to cache-2",
+				Protected: true, Target: "cache-2", Why: "would go to cache-2",
 				Endpoints: []failover.EndpointStatus{
 					{Name: "cache-1", URL: mustURL("memcached://10.0.0.7:11211"), Attached: true, State: policy.Up, Since: since, Class: probe.OK, LatencyS: .0002},
 					{Name: "cache-2", URL: mustURL("memcached://10.0.0.8:11211"), State: policy.Up, Since: since, Class: probe.OK, LatencyS: .00019},

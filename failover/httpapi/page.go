@@ -29,8 +29,8 @@ type pageData struct {
 
 type pageResource struct {
 	failover.ResourceStatus
-	Level, Verdict, Age, Hold, Held, Outage string
-	Rows                                    []pageEndpoint
+	Level, Verdict, Age, Hold, Held, Outage, Next string
+	Rows                                          []pageEndpoint
 }
 
 type pageEndpoint struct {
@@ -38,6 +38,9 @@ type pageEndpoint struct {
 	Attached                                             bool
 	Marks                                                []string
 }
+
+// pageNotices is how many notices the page shows.
+const pageNotices = 8
 
 type pageNotice struct {
 	failover.Notice
@@ -72,6 +75,7 @@ func newPage(s failover.Status) pageData {
 	if s.Paused != "" {
 		p.Banner = append(p.Banner, "Everything is paused "+s.Paused+".")
 	}
+	next, rest := Notices(s)
 	for _, r := range s.Resources {
 		level := AttentionOf(r)
 		switch level {
@@ -84,11 +88,10 @@ func newPage(s failover.Status) pageData {
 			p.Protected++
 		}
 		p.Resources = append(p.Resources, newPageResource(r, level, s.AsOf))
+		p.Resources[len(p.Resources)-1].Next = next[r.Name]
 	}
-	for _, n := range s.Notices {
-		if !n.Over {
-			p.Notices = append(p.Notices, pageNotice{n, Age(s.AsOf.Sub(n.At))})
-		}
+	for _, n := range rest[:min(len(rest), pageNotices)] {
+		p.Notices = append(p.Notices, pageNotice{n, Age(s.AsOf.Sub(n.At))})
 	}
 	p.Title = title(p)
 	return p
@@ -136,7 +139,7 @@ func newPageEndpoint(e failover.EndpointStatus, now time.Time) pageEndpoint {
 	p.Version, _ = e.Facts["version"].(string)
 	if e.Class != probe.OK && e.Class != probe.None {
 		p.Last = strings.TrimSpace(e.Class.String() + " " + e.Code)
-		p.Error = e.Err
+		p.Error = strings.TrimSpace(strings.TrimPrefix(e.Err, e.Code))
 	}
 	if e.Tainted != "" {
 		p.Marks = append(p.Marks, "tainted: "+e.Tainted)

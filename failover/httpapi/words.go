@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reattach/reattach/failover"
@@ -43,6 +44,27 @@ func AttentionOf(r failover.ResourceStatus) Attention {
 		return Calm
 	}
 	return Watch
+}
+
+// Notices sorts what people were told, and what is not over, for display: next
+// is, for each resource that holds a switch, the command to type; rest is all
+// that a hold does not say itself, newest first.
+func Notices(s failover.Status) (next map[string]string, rest []failover.Notice) {
+	held := map[string]bool{}
+	for _, r := range s.Resources {
+		held[r.Name] = r.Hold != nil
+	}
+	next = map[string]string{}
+	for _, n := range slices.Backward(s.Notices) {
+		switch {
+		case n.Over:
+		case n.Event != "held" || !held[n.Resource]:
+			rest = append(rest, n)
+		case next[n.Resource] == "":
+			next[n.Resource] = n.Next
+		}
+	}
+	return next, rest
 }
 
 // Age says how long d is, in the one or two units that matter: "12 s", "4 min",
