@@ -59,8 +59,10 @@ type Verdict struct {
 type run struct {
 	state    State
 	window   uint64 // the last observations, the newest in bit 0; 1 is bad
+	hard     uint64 // the same; 1 is bad by its own class, not by AlsoEvidence
 	good     int    // good ones in a row
 	firstBad time.Time
+	hardBad  time.Time // begin of the first one that was bad by its own class
 	lastSeen time.Time // end of the last observation that said anything
 	lastOK   time.Time // begin of the last OK one
 	class    probe.Class
@@ -70,10 +72,10 @@ type run struct {
 
 // Judge folds an observation into a verdict.
 //
-// Down needs both: Bad bad observations among the last Of, and a run whose
-// first bad one began Sustain ago. Rise good ones in a row end the run. A
-// class that is no evidence makes an endpoint suspect at most, and if it shows
-// that somebody answered, it counts as not bad. Conversations of each kind are
+// Down needs three things: that this observation is bad, Bad bad ones among the
+// last Of, and a run whose first bad one began Sustain ago. Rise good ones in a
+// row end the run. A class that is no evidence makes an endpoint suspect, and
+// if it shows that somebody answered, it counts as not bad. Conversations of each kind are
 // judged apart and the worst holds: an OK clears its own kind and the
 // shallower ones only. A hint is no evidence, and a local fault says nothing.
 func Judge(v Verdict, o probe.Result, t Thresholds) Verdict {
@@ -99,7 +101,7 @@ func Judge(v Verdict, o probe.Result, t Thresholds) Verdict {
 }
 
 func (r *run) observeGood(o probe.Result, t Thresholds) {
-	r.window <<= 1
+	r.window, r.hard = r.window<<1, r.hard<<1
 	r.good++
 	r.lastSeen, r.lastOK = o.Ended, o.Began
 	if r.state <= Up || r.good >= t.Rise {
@@ -110,31 +112,40 @@ func (r *run) observeGood(o probe.Result, t Thresholds) {
 }
 
 func (r *run) observeBad(o probe.Result, t Thresholds, wasOK bool) {
-	r.good, r.class, r.code, r.err = 0, o.Class, o.Code, o.Err
-	also := slices.Contains(t.AlsoEvidence, o.Class)
+	r.good, r.state, r.class, r.code, r.err = 0, Suspect, o.Class, o.Code, o.Err
+	hard := o.Class.Evidence() && (o.Class != probe.Garbled || wasOK)
 	switch {
-	case o.Class.Evidence() && (o.Class != probe.Garbled || wasOK), also:
-		r.window = r.window<<1 | 1
+	case hard, slices.Contains(t.AlsoEvidence, o.Class):
+		r.window, r.hard = r.window<<1|1, r.hard<<1
 		if r.firstBad.IsZero() {
 			r.firstBad = o.Began
 		}
-	case o.Class.Answered():
-		r.window <<= 1
-	default: // neither for nor against: only a reason to look closer
-		if r.state <= Up {
-			r.state = Suspect
+		if hard {
+			r.hard |= 1
+			if r.hardBad.IsZero() {
+				r.hardBad = o.Began
+			}
 		}
+	case o.Class.Answered():
+		r.window, r.hard, r.lastSeen = r.window<<1, r.hard<<1, o.Ended
+		return
+	default: // neither for nor against: only a reason to look closer
 		return
 	}
 	r.lastSeen = o.Ended
-	sustain := t.Sustain
-	if also {
-		sustain = max(sustain, t.AlsoSustain)
-	}
-	r.state = Suspect
-	if bad := bits.OnesCount64(r.window & (1<<t.Of - 1)); bad >= t.Bad && !r.firstBad.IsZero() && o.Ended.Sub(r.firstBad) >= sustain {
+	if r.enough(o, t) {
 		r.state = Down
 	}
+}
+
+// enough reports whether there is enough evidence for down. What counts only
+// because it lasts AlsoSustain does not shorten what the hard classes have to
+// last: who mends a certificate restarts the server, too.
+func (r *run) enough(o probe.Result, t Thresholds) bool {
+	recent := uint64(1)<<t.Of - 1
+	lasted := func(first time.Time, long time.Duration) bool { return !first.IsZero() && o.Ended.Sub(first) >= long }
+	return bits.OnesCount64(r.hard&recent) >= t.Bad && lasted(r.hardBad, t.Sustain) ||
+		bits.OnesCount64(r.window&recent) >= t.Bad && lasted(r.firstBad, max(t.Sustain, t.AlsoSustain))
 }
 
 // worst takes over the worst of the kinds.
