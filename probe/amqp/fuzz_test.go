@@ -54,6 +54,22 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// TestFrameEnd: a frame that does not end as frames do is none, be it small
+// enough for the buffer or not.
+func TestFrameEnd(t *testing.T) {
+	for _, size := range []int{0, 3000} {
+		frame := append([]byte{frameHeartbeat, 0, 0, 0, 0, byte(size >> 8), byte(size)}, make([]byte, size+1)...)
+		var f probe.Failure
+		if _, err := readFrame(bufio.NewReaderSize(bytes.NewReader(frame), 2048), startLimit); !errors.As(err, &f) || f.Class != probe.Garbled {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		frame[len(frame)-1] = frameEnd
+		if _, err := readFrame(bufio.NewReaderSize(bytes.NewReader(frame), 2048), startLimit); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 // FuzzStart: whatever a broker says of itself is bounded, however it is nested.
 func FuzzStart(f *testing.F) {
 	var e encoder

@@ -166,7 +166,10 @@ func (a answers) run(f *fake) {
 		}
 		f.say(lines...)
 		switch {
-		case word == "QUIT" || strings.HasPrefix(lines[0], "421"):
+		case word == "QUIT":
+			return
+		case strings.HasPrefix(lines[0], "421"):
+			f.hang()
 			return
 		case word == "STARTTLS" && strings.HasPrefix(lines[0], "220"):
 			f.encrypt()

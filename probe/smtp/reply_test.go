@@ -41,6 +41,13 @@ func TestReply(t *testing.T) {
 	}
 }
 
+func TestLongLine(t *testing.T) {
+	var f probe.Failure
+	if _, err := parse("220 " + strings.Repeat("x", 3000) + "\r\n"); !errors.As(err, &f) || f.Class != probe.Garbled {
+		t.Errorf("a line without end: %v", err)
+	}
+}
+
 func TestClasses(t *testing.T) {
 	for _, c := range []struct {
 		verb      verb

@@ -2,8 +2,10 @@ package smtp
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +160,35 @@ func TestDepth(t *testing.T) {
 			t.Errorf("%v: %v, said %q; want %q", depth, r.Class, said, want)
 		}
 	}
+}
+
+// TestPolite: nothing is said before the greeting, not even goodbye.
+func TestPolite(t *testing.T) {
+	tg, heard := serve(t, "smtp", func(f *fake) {
+		_ = f.c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, err := f.in.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("spoke before the greeting (%v)", err)
+		}
+		_ = f.c.SetReadDeadline(time.Time{})
+		f.say("220 mail.test")
+		f.hang()
+	})
+	tg.Depth = probe.PhaseConnect
+	check(t, probe.Once(t.Context(), Protocol, tg), probe.OK, probe.PhaseConnect, "")
+	if heard.String() != "QUIT" {
+		t.Errorf("said %q", heard)
+	}
+}
+
+// TestEachReplyHasItsBound: long replies add up to more than one may be.
+func TestEachReplyHasItsBound(t *testing.T) {
+	long := make([]string, 0, 401)
+	for range 400 {
+		long = append(long, "250-"+strings.Repeat("x", 100))
+	}
+	long = append(long, "250 x")
+	tg, _ := serve(t, "smtp", answers{"EHLO": long, "NOOP": long}.run)
+	check(t, probe.Once(t.Context(), Protocol, tg), probe.OK, probe.PhasePing, "")
 }
 
 func encode(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
