@@ -107,7 +107,7 @@ func (s *Situation) candidate() (int, []Candidacy) {
 			reason, why = "not_chosen", s.Endpoints[target].Name+" comes before it"
 		}
 		if reason == "" {
-			target, why = i, "up"
+			target, why = i, describe(e.Verdict)
 		}
 		all = append(all, Candidacy{e.Name, reason, why})
 	}

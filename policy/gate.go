@@ -201,7 +201,9 @@ func checkOurs(s *Situation) (bool, string) {
 	c := s.Condition
 	switch s.Kind {
 	case Restore:
-		return c != Unread, "a person says what the handles shall be"
+		if c != Unread {
+			return true, "a person says what the handles shall be"
+		}
 	case Bootstrap:
 		return c == Empty, "the handles are " + c.String()
 	}
@@ -226,7 +228,7 @@ func checkClass(s *Situation) (bool, string) {
 	v := e.Verdict
 	switch {
 	case v.State == Down:
-		return true, fmt.Sprintf("%s is down: %s", e.Name, v.Why())
+		return true, fmt.Sprintf("%s is %s", e.Name, describe(v))
 	case !s.Automatic && v.State == Suspect && CountsAsBad(v, s.Resource.Judge):
 		return true, fmt.Sprintf("%s is suspect: %s; a person does not wait for sustain", e.Name, v.Why())
 	case v.State == Suspect && !CountsAsBad(v, s.Resource.Judge):
@@ -282,10 +284,20 @@ func checkDamping(s *Situation) (bool, string) {
 		return true, text
 	case s.Acked:
 		return true, text + ", acknowledged by a person"
-	case slices.ContainsFunc(s.Endpoints, func(e Standing) bool { return !e.Tried }):
+	case s.untried():
 		return true, text + "; only a standby that was not tried in that time may be used"
 	}
 	return false, text + ": it goes back and forth; a person must acknowledge"
+}
+
+// untried reports whether there is a standby that was not tried lately.
+func (s *Situation) untried() bool {
+	for i, e := range s.Endpoints {
+		if i != s.Attached && !e.Tried {
+			return true
+		}
+	}
+	return false
 }
 
 func checkStep(s *Situation) (bool, string) {
@@ -335,7 +347,7 @@ func checkMass(s *Situation) (bool, string) {
 func checkCandidate(s *Situation) (bool, string) {
 	target, all := s.candidate()
 	if target >= 0 {
-		return true, fmt.Sprintf("%s is up", s.Endpoints[target].Name)
+		return true, fmt.Sprintf("%s is %s", s.Endpoints[target].Name, describe(s.Endpoints[target].Verdict))
 	}
 	return false, noCandidate(all)
 }
