@@ -84,6 +84,7 @@ quickstart: go ## watch real servers die, and an application move to their stand
 	@$(MAKE) --no-print-directory -s build & program=$$!; \
 	REATTACH_NO_MYSQL=1 test/lab/setup.sh engine images consul-template $(if $(filter consul,$(STORE)),consul); \
 	wait $$program
+	@CGO_ENABLED=0 go build -trimpath -o bin/quickstart-app ./test/quickstart/app
 	@go build -o bin/quickstart ./test/quickstart
 	@exec bin/quickstart
 

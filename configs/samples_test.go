@@ -33,8 +33,8 @@ func real() configs.Options {
 
 // warned are the samples that rightly come with warnings, and a word of each.
 var warned = map[string][]string{
-	"reference.hcl":  {"the way home opens only after someone cleared it"}, // it sets everything, failback too
-	"quickstart.hcl": {"a plain restart", "with bootstrap"},                // it is in a hurry, and its databases are its own
+	"reference.hcl":  {"the way home opens only after someone cleared it"},                      // it sets everything, failback too
+	"quickstart.hcl": {"a healthy amqp", "a healthy smtp", "a plain restart", "with bootstrap"}, // it is in a hurry, and its databases are its own
 }
 
 func TestSamples(t *testing.T) {
