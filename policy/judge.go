@@ -133,7 +133,7 @@ func (r *run) observeBad(o probe.Result, t Thresholds, wasOK bool) {
 		return
 	}
 	r.lastSeen = o.Ended
-	if r.enough(o, t) {
+	if r.enough(o, t, hard) {
 		r.state = Down
 	}
 }
@@ -141,10 +141,10 @@ func (r *run) observeBad(o probe.Result, t Thresholds, wasOK bool) {
 // enough reports whether there is enough evidence for down. What counts only
 // because it lasts AlsoSustain does not shorten what the hard classes have to
 // last: who mends a certificate restarts the server, too.
-func (r *run) enough(o probe.Result, t Thresholds) bool {
+func (r *run) enough(o probe.Result, t Thresholds, hard bool) bool {
 	recent := uint64(1)<<t.Of - 1
 	lasted := func(first time.Time, long time.Duration) bool { return !first.IsZero() && o.Ended.Sub(first) >= long }
-	return bits.OnesCount64(r.hard&recent) >= t.Bad && lasted(r.hardBad, t.Sustain) ||
+	return hard && bits.OnesCount64(r.hard&recent) >= t.Bad && lasted(r.hardBad, t.Sustain) ||
 		bits.OnesCount64(r.window&recent) >= t.Bad && lasted(r.firstBad, max(t.Sustain, t.AlsoSustain))
 }
 
