@@ -33,9 +33,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, n)
 	interrupted := ctx.Err() != nil
-	defer stop()
+	stop()
 	switch {
-	case err != nil && !interrupted:
+	case err != nil && interrupted:
+		os.Exit(130) // as a shell says of what Ctrl-C ended
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "\nquickstart:", err)
 		os.Exit(1)
 	case len(n.failures) > 0:
@@ -44,8 +46,6 @@ func main() {
 			n.line("   " + f)
 		}
 		os.Exit(1)
-	case err != nil:
-		os.Exit(130)
 	}
 }
 
