@@ -56,7 +56,7 @@ func serve(t *testing.T, script func(*fake)) probe.Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return probe.Target{URL: u, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), Timeout: 200 * time.Millisecond}
+	return probe.Target{URL: u, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), Timeout: 5 * time.Second}
 }
 
 // say sends bytes.
@@ -165,7 +165,6 @@ func fakeSession(t *testing.T, beat uint16, rest func(*fake)) *session {
 			rest(f)
 		}
 	})
-	tg.Timeout = 2 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), tg.Timeout)
 	defer cancel()
 	held, r := prober{}.Open(ctx, tg)

@@ -9,7 +9,8 @@ import (
 	"github.com/reattach/reattach/probe"
 )
 
-// endTime bounds the farewell of a conversation that failed.
+// endTime bounds the farewell of a conversation that failed, and whatever else
+// is said in passing.
 const endTime = 100 * time.Millisecond
 
 // session is a conversation that stays open.
@@ -186,7 +187,17 @@ func (s *session) listen(ctx context.Context) (over bool, err error) {
 	if until == ctx || ctx.Err() != nil {
 		return true, nil
 	}
-	return false, s.send(beat)
+	return false, s.beat(ctx)
+}
+
+// beat sends the heartbeat, in a time of its own: that ctx ends just now must
+// not break the session.
+func (s *session) beat(ctx context.Context) error {
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer cancel()
+	s.c.Bind(own)
+	defer s.c.Bind(ctx)
+	return s.send(beat)
 }
 
 // standing is the result of an exchange after which the session goes on.

@@ -33,29 +33,31 @@ func TestSession(t *testing.T) {
 		f.method(0, connectionCloseOk, nil)
 	})
 	fine(t, s.Wait(contextFor(t, 30*time.Millisecond)))
-	fine(t, s.Ping(contextFor(t, time.Second)))
+	fine(t, s.Ping(contextFor(t, 5*time.Second)))
 	fine(t, s.Ping(t.Context()))
-	s.Close(contextFor(t, time.Second))
+	s.Close(contextFor(t, 5*time.Second))
 	if !<-closed {
 		t.Error("the session ended without a goodbye")
 	}
 }
 
 func TestBlocked(t *testing.T) {
-	again := make(chan bool)
+	again, said := make(chan bool), make(chan bool)
 	s := fakeSession(t, 60, func(f *fake) {
 		f.method(0, connectionBlocked, func(e *encoder) { e.short("low on memory") })
 		<-again
 		f.method(0, connectionUnblocked, nil)
+		close(said)
 		f.pong()
 		f.bye()
 	})
-	hint(t, s.Wait(contextFor(t, time.Second)), probe.Degraded, "blocked")
-	hint(t, s.Ping(contextFor(t, time.Second)), probe.Degraded, "blocked")
+	hint(t, s.Wait(contextFor(t, 5*time.Second)), probe.Degraded, "blocked")
+	hint(t, s.Ping(contextFor(t, 5*time.Second)), probe.Degraded, "blocked")
 	fine(t, s.Wait(contextFor(t, 30*time.Millisecond))) // told once
 	close(again)
-	fine(t, s.Wait(contextFor(t, 300*time.Millisecond)))
-	fine(t, s.Ping(contextFor(t, time.Second)))
+	<-said
+	fine(t, s.Wait(contextFor(t, 50*time.Millisecond)))
+	fine(t, s.Ping(contextFor(t, 5*time.Second)))
 }
 
 func TestLastWords(t *testing.T) {
@@ -64,8 +66,8 @@ func TestLastWords(t *testing.T) {
 		f.method(0, connectionClose, closing(320, "CONNECTION_FORCED - shutdown"))
 		answered <- f.hear(connectionCloseOk)
 	})
-	hint(t, s.Wait(contextFor(t, time.Second)), probe.Degraded, "320")
-	hint(t, s.Ping(contextFor(t, time.Second)), probe.Degraded, "320")
+	hint(t, s.Wait(contextFor(t, 5*time.Second)), probe.Degraded, "320")
+	hint(t, s.Ping(contextFor(t, 5*time.Second)), probe.Degraded, "320")
 	if !<-answered {
 		t.Error("no close-ok")
 	}
@@ -86,7 +88,7 @@ func TestHalfAFrame(t *testing.T) {
 	})
 	fine(t, s.Wait(contextFor(t, 50*time.Millisecond)))
 	close(more)
-	hint(t, s.Wait(contextFor(t, time.Second)), probe.Degraded, "541")
+	hint(t, s.Wait(contextFor(t, 5*time.Second)), probe.Degraded, "541")
 }
 
 func TestHeartbeatIsSent(t *testing.T) {
@@ -140,9 +142,13 @@ func TestSessionEnds(t *testing.T) {
 			if name == "channel" {
 				code = "504"
 			}
-			hint(t, s.Ping(contextFor(t, 100*time.Millisecond)), c.class, code)
-			hint(t, s.Ping(contextFor(t, 100*time.Millisecond)), c.class, code) // and so it stays
-			hint(t, s.Wait(contextFor(t, 100*time.Millisecond)), c.class, code)
+			ctx := t.Context()
+			if c.class == probe.Timeout {
+				ctx = contextFor(t, 100*time.Millisecond)
+			}
+			hint(t, s.Ping(ctx), c.class, code)
+			hint(t, s.Ping(ctx), c.class, code) // and so it stays
+			hint(t, s.Wait(ctx), c.class, code)
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/reattach/reattach/probe"
 )
@@ -78,11 +79,16 @@ func garbled(format string, args ...any) error {
 // time in the middle of a frame can be taken up again. For a larger one, memory
 // grows as bytes come, never by what the length field promises.
 func readFrame(r *bufio.Reader, limit int) (frame, error) {
-	head, err := r.Peek(headerSize)
-	if err == nil || len(head) > 0 {
-		err = plausible(head, limit, err)
-	}
+	head, err := r.Peek(1)
 	if err != nil {
+		return frame{}, err
+	}
+	if strings.IndexByte(begins, head[0]) >= 0 { // else it is garbage, and more of it may never come
+		head, err = r.Peek(headerSize)
+	} else {
+		head, err = r.Peek(min(headerSize, r.Buffered()))
+	}
+	if err := plausible(head, limit, err); err != nil {
 		return frame{}, err
 	}
 	kind, channel, size := head[0], binary.BigEndian.Uint16(head[1:]), int(binary.BigEndian.Uint32(head[3:]))
@@ -109,6 +115,9 @@ func readFrame(r *bufio.Reader, limit int) (frame, error) {
 	}
 	return newFrame(kind, channel, body[:size])
 }
+
+// begins holds the bytes that a frame, AMQP's header or a TLS record begins with.
+const begins = "\x01\x02\x03\x08A\x15\x16"
 
 // plausible refuses what cannot be the beginning of a frame: head is all that
 // came before err, which may be nil. A server that answers with AMQP's own

@@ -87,7 +87,7 @@ func serve(t *testing.T, scheme string, script func(*fake)) (probe.Target, *tran
 	if err != nil {
 		t.Fatal(err)
 	}
-	tg := probe.Target{URL: u, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), Timeout: 300 * time.Millisecond}
+	tg := probe.Target{URL: u, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), Timeout: 5 * time.Second}
 	if scheme != "smtp" {
 		tg.TLS.Mode = probe.TLSRequire
 	}

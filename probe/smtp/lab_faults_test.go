@@ -116,4 +116,3 @@ func testKilled(t *testing.T, p relay) {
 		t.Errorf("a vanished host: %+v", r)
 	}
 }
-

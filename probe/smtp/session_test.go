@@ -21,12 +21,11 @@ func open(t *testing.T, rest func(*fake)) probe.Held {
 		f.say("250 ok")
 		rest(f)
 	})
-	tg.Timeout = 2 * time.Second
 	held, r := probe.Open(t.Context(), Protocol, tg)
 	if r.Failed() {
 		t.Fatalf("no session: %+v", r)
 	}
-	t.Cleanup(func() { held.Close(within(t, time.Second)) })
+	t.Cleanup(func() { held.Close(within(t, 5*time.Second)) })
 	return held
 }
 
@@ -50,8 +49,12 @@ func TestSessionEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			held := open(t, c.rest)
+			ctx := t.Context()
+			if c.class == probe.Timeout {
+				ctx = within(t, 100*time.Millisecond)
+			}
 			for range 2 { // it stays so
-				r := held.Ping(within(t, 100*time.Millisecond))
+				r := held.Ping(ctx)
 				if r.Class != c.class || r.Code != c.code || !r.Hint || r.Kind != probe.Session {
 					t.Errorf("got %+v; want a hint, %v %q", r, c.class, c.code)
 				}
@@ -71,14 +74,14 @@ func TestWait(t *testing.T) {
 	if r := held.Wait(within(t, 30*time.Millisecond)); r.Failed() || r.Hint || r.Kind != probe.Session {
 		t.Errorf("quiet, and yet %+v", r)
 	}
-	if r := held.Ping(within(t, time.Second)); r.Failed() || r.Hint || r.Kind != probe.Session {
+	if r := held.Ping(within(t, 5*time.Second)); r.Failed() || r.Hint || r.Kind != probe.Session {
 		t.Errorf("a ping: %+v", r)
 	}
 	close(speak)
-	if r := held.Wait(within(t, time.Second)); r.Class != probe.Overloaded || r.Code != "421 4.4.2" || !r.Hint {
+	if r := held.Wait(within(t, 5*time.Second)); r.Class != probe.Overloaded || r.Code != "421 4.4.2" || !r.Hint {
 		t.Errorf("last words: %+v", r)
 	}
-	if r := held.Wait(within(t, time.Second)); r.Class != probe.Overloaded {
+	if r := held.Wait(within(t, 5*time.Second)); r.Class != probe.Overloaded {
 		t.Errorf("and then: %+v", r)
 	}
 }
