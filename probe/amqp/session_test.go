@@ -115,7 +115,7 @@ func TestHeartbeatIsSent(t *testing.T) {
 			if got.kind != frameHeartbeat {
 				t.Errorf("a frame of kind %d", got.kind)
 			}
-		default:
+		case <-time.After(5 * time.Second):
 			t.Fatal("no heartbeat")
 		}
 	}
