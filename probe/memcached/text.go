@@ -151,10 +151,10 @@ func (s *session) learnStats() error {
 			}
 			return err
 		}
-		switch name {
+		switch string(name) {
 		case "pid", "uptime", "curr_connections", "max_connections", "curr_items":
-			if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-				s.c.Learn(name, n)
+			if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+				s.c.Learn(string(name), n)
 			}
 		}
 		if line, err = s.line(); err != nil {
@@ -165,12 +165,12 @@ func (s *session) learnStats() error {
 }
 
 // parseStat reads a line "STAT name value".
-func parseStat(line []byte) (name, value string, ok bool) {
-	rest, ok := strings.CutPrefix(string(line), "STAT ")
+func parseStat(line []byte) (name, value []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(line, []byte("STAT "))
 	if !ok {
-		return "", "", false
+		return nil, nil, false
 	}
-	return strings.Cut(rest, " ")
+	return bytes.Cut(rest, []byte(" "))
 }
 
 // canaryTTL is how long a canary lives, in seconds.
