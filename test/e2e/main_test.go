@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/reattach/reattach/test/lab"
+)
+
+// suite is what the shared servers take for their test: they end with the run.
+type suite struct {
+	mu       sync.Mutex
+	cleanups []func()
+}
+
+var run suite
+
+func (s *suite) Helper()                           {}
+func (s *suite) Name() string                      { return "e2e" }
+func (s *suite) Logf(format string, args ...any)   { fmt.Printf(format+"\n", args...) }
+func (s *suite) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (s *suite) Cleanup(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cleanups = append(s.cleanups, f)
+}
+
+func (s *suite) end() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	run.end()
+	os.Exit(code)
+}
+
+// What tests share. Each starts with the first test that asks for it.
+var (
+	network = sync.OnceValue(func() *lab.Lab { return lab.New(&run) })
+
+	databases = sync.OnceValue(func() *lab.Pair { return network().MariaDBPair() })
+	queues    = pairOf(func() *lab.Server { return network().RabbitMQ() })
+	relays    = pairOf(func() *lab.Server { return network().Postfix() })
+	caches    = pairOf(func() *lab.Server { return network().Memcached() })
+
+	consul = sync.OnceValue(func() *lab.Consul { return lab.NewConsul(&run, lab.ConsulOptions{ACL: true}) })
+
+	// binary is the daemon as it is shipped, built once.
+	binary = sync.OnceValue(func() string {
+		dir, err := os.MkdirTemp("", "reattach-e2e")
+		if err != nil {
+			run.Fatalf("%v", err)
+		}
+		run.Cleanup(func() { _ = os.RemoveAll(dir) })
+		path := filepath.Join(dir, "reattach")
+		build := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/reattach")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			run.Fatalf("build: %v\n%s", err, out)
+		}
+		return path
+	})
+)
+
+// pairOf starts two servers at the same time.
+func pairOf(start func() *lab.Server) func() *lab.Pair {
+	return sync.OnceValue(func() *lab.Pair {
+		network()
+		second := make(chan *lab.Server, 1)
+		go func() { second <- start() }()
+		return &lab.Pair{Active: start(), Standby: <-second}
+	})
+}
+
+// need says what a test cannot do without.
+func need(t *testing.T) {
+	t.Helper()
+	lab.Need(t)
+	lab.NeedConsul(t)
+}
+
+// policyFor is the least policy as deployments/ has it, for these handles.
+func policyFor(t *testing.T, handles ...string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../deployments/consul/reattach-policy.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sample = "key \"production/DATABASE_URL\" {\n  policy = \"write\"\n}\n"
+	own, block, found := strings.Cut(string(text), sample)
+	if !found || block != "" {
+		t.Fatalf("the policy does not end with the block\n%s", sample)
+	}
+	for _, handle := range handles {
+		own += strings.Replace(sample, "production/DATABASE_URL", handle, 1)
+	}
+	return own
+}
+
+// eventually asks again and again until good is true, and fails the test after
+// the limit, with what describe says then.
+func eventually(t *testing.T, limit time.Duration, what string, good func() bool, describe ...func() string) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !good() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			for _, d := range describe {
+				t.Log(d())
+			}
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// throughout asks all the time for d, and fails the test as soon as good is false.
+func throughout(t *testing.T, d time.Duration, what string, good func() bool, describe ...func() string) {
+	t.Helper()
+	end := time.NewTimer(d)
+	defer end.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if !good() {
+			for _, f := range describe {
+				t.Log(f())
+			}
+			t.Fatalf("not any more: %s", what)
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			return
+		}
+	}
+}
+
+// after waits for d, as a fault that lasts does.
+func after(d time.Duration) { <-time.After(d) }
