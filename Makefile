@@ -46,9 +46,11 @@ build: go ## bin/reattach, static
 .PHONY: test
 test: setup ## all tests, those against real servers too
 	@go build ./...
-	@run=$$(date +%s)-$$$$; \
-	export REATTACH_LAB_RUN=$${REATTACH_LAB_RUN:-$$run} REATTACH_REQUIRE_LAB=1; unset REATTACH_FAST; \
-	trap 'test/lab/sweep.sh "$$REATTACH_LAB_RUN"' EXIT; \
+	@export REATTACH_REQUIRE_LAB=1; unset REATTACH_FAST; \
+	if [ -z "$${REATTACH_LAB_RUN:-}" ]; then \
+		export REATTACH_LAB_RUN=$$(date +%s)-$$$$; \
+		trap 'test/lab/sweep.sh "$$REATTACH_LAB_RUN"' EXIT; \
+	fi; \
 	$(GOTEST) -strict -counts "$${REATTACH_COUNTS:-}" -- $(RACEFLAG) -count=1 -p $(P) -timeout 20m ./...
 
 .PHONY: test-fast

@@ -20,9 +20,14 @@ fi
 
 # Processes say which run they are of by their environment, as they inherit it.
 [ -n "${1:-}" ] || exit 0
+ours=" $$ " up=$$ # this script, and whoever called it
+while [ "$up" -gt 1 ]; do
+	up=$(awk '$1 == "PPid:" {print $2}' "/proc/$up/status") || break
+	ours+="$up "
+done
 for environ in /proc/[0-9]*/environ; do
 	pid=${environ#/proc/} pid=${pid%/environ}
-	[ "$pid" != $$ ] && [ "$pid" != "$PPID" ] || continue
+	case $ours in *" $pid "*) continue ;; esac
 	if tr '\0' '\n' 2> /dev/null < "$environ" | grep -qx "REATTACH_LAB_RUN=$1"; then
 		name=$(tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline" | cut -c1-80)
 		kill -KILL "$pid" 2> /dev/null && echo "  killed process $pid $name"
