@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"time"
 
@@ -54,9 +55,14 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) error {
 }
 
 // reload puts the configuration in force that is on disk now, or says why the
-// running one stays. It reports which.
+// running one stays. It reports, and counts, which.
 func (s *service) reload(ctx context.Context, why string) bool {
-	log := s.log.With("because", why)
+	taken := s.tryReload(ctx, s.log.With("because", why))
+	s.metrics.Reloaded(taken)
+	return taken
+}
+
+func (s *service) tryReload(ctx context.Context, log *slog.Logger) bool {
 	conf, diags := configs.Load(s.paths, s.options)
 	for _, d := range diags {
 		log.Warn(d.Message, "severity", d.Severity.String(), "file", d.File, "line", d.Line, "hint", d.Hint)

@@ -86,7 +86,8 @@ type service struct {
 	conf    atomic.Pointer[configs.Config] // in force
 	store   *opened
 	daemon  *failover.Daemon
-	metrics http.Handler
+	metrics *metrics.Metrics
+	scrape  http.Handler
 	hint    chan struct{} // a server rejected our credentials: look at the secrets' files
 }
 
@@ -169,19 +170,19 @@ func (s *service) build(conf *configs.Config) error {
 	if err != nil {
 		return err
 	}
-	s.daemon = daemon
+	s.daemon, s.metrics = daemon, m
 	reg := prometheus.NewRegistry()
 	if err := errors.Join(m.Register(reg, daemon), reg.Register(collectors.NewGoCollector()),
 		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))); err != nil {
 		return err
 	}
-	s.metrics = promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)})
+	s.scrape = promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)})
 	return nil
 }
 
 // api is what a door offers: commands through the socket, handles in the open.
 func (s *service) api(conf *configs.Config, private bool) httpapi.API {
-	api := httpapi.API{Reader: s.daemon, Health: s.daemon, Metrics: s.metrics, Pprof: conf.Listen.Pprof, Log: s.log}
+	api := httpapi.API{Reader: s.daemon, Health: s.daemon, Metrics: s.scrape, Pprof: conf.Listen.Pprof, Log: s.log}
 	if private {
 		api.Commander = s.daemon
 		return api

@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -106,7 +107,7 @@ func (m *Metrics) makeSwitches() {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60, 120},
 	}, []string{"stage"})
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "reloads_total", Help: "Configurations that the engine was given while running, by whether it took them.",
+		Namespace: namespace, Name: "reloads_total", Help: "Configurations that were read while running, by whether they were taken. One that was not leaves the running one in force.",
 	}, []string{"taken"})
 	m.reloads.WithLabelValues("true")
 	m.reloads.WithLabelValues("false")
@@ -300,10 +301,11 @@ func (m *Metrics) responded(r failover.Respond) {
 		return
 	}
 	delete(m.reloading, r.ID)
-	if !r.Answer.Done {
-		m.reloads.WithLabelValues("false").Inc()
-		return
+	if r.Answer.Done {
+		m.configure(conf)
 	}
-	m.reloads.WithLabelValues("true").Inc()
-	m.configure(conf)
 }
+
+// Reloaded counts a configuration that was read while running. It may be called
+// from any goroutine.
+func (m *Metrics) Reloaded(taken bool) { m.reloads.WithLabelValues(strconv.FormatBool(taken)).Inc() }

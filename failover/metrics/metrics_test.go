@@ -268,6 +268,19 @@ func TestReload(t *testing.T) {
 	}
 }
 
+func TestReloaded(t *testing.T) {
+	m, reg := start(t, config("orders"), source{})
+	m.Reloaded(true)
+	m.Reloaded(false)
+	m.Reloaded(false)
+	expect(t, reg, `
+# HELP reattach_reloads_total Configurations that were read while running, by whether they were taken. One that was not leaves the running one in force.
+# TYPE reattach_reloads_total counter
+reattach_reloads_total{taken="false"} 2
+reattach_reloads_total{taken="true"} 1
+`, "reattach_reloads_total")
+}
+
 func TestSawAllocatesNothing(t *testing.T) {
 	m, _ := start(t, config("orders"), source{})
 	var event failover.Event = observed("orders", probe.OK)
