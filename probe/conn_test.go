@@ -67,7 +67,10 @@ func TestDialRefused(t *testing.T) {
 	addr := netip.MustParseAddrPort(l.Addr().String())
 	_ = l.Close()
 	c, err := probe.Dial(t.Context(), probe.Target{Addr: addr})
-	defer c.Close()
+	if err == nil {
+		t.Fatal("nobody listens, and the dial succeeded")
+	}
+	t.Cleanup(c.Close)
 	r := c.Result(t.Context(), err)
 	if r.Class != probe.Refused || r.Phase != probe.PhaseConnect || r.Addr != addr.String() || r.Timings[probe.PhaseConnect] <= 0 {
 		t.Errorf("%+v", r)

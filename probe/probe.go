@@ -260,7 +260,10 @@ func Open(ctx context.Context, p Protocol, t Target) (Held, Result) {
 	var r Result
 	for i, addr := range addrs {
 		t.Addr = addr
-		held, r = openAddr(ctx, p.Prober, t, len(addrs)-i)
+		h, got := openAddr(ctx, p.Prober, t, len(addrs)-i)
+		if i == 0 || weight(got.Class) > weight(r.Class) {
+			held, r = h, got
+		}
 		if r.Class == OK {
 			break
 		}
@@ -272,6 +275,23 @@ func Open(ctx context.Context, p Protocol, t Target) (Held, Result) {
 		r.Addrs[i] = a.String()
 	}
 	return held, r
+}
+
+// weight orders what several addresses of one name came to: the endpoint is as
+// well as its best address. One that this host cannot reach by its own fault,
+// as version 6 where there is no route for it, says nothing beside another.
+func weight(c Class) int {
+	switch {
+	case c == OK:
+		return 4
+	case c.Answered():
+		return 3
+	case c == Local || c == None:
+		return 0
+	case c.Evidence():
+		return 1
+	}
+	return 2
 }
 
 // openAddr gives one of n remaining addresses its share of the time.
