@@ -217,6 +217,29 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestWordsBeforeAFailedWrite: the server has said why and has closed; the
+// write of the ping fails, and what was said is heard all the same.
+func TestWordsBeforeAFailedWrite(t *testing.T) {
+	tg := aim(t, serve(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 100))
+		_, _ = io.WriteString(c, "VERSION 1.6.38\r\nERROR Too many open connections\r\n")
+	}))
+	tg.Depth, tg.Timeout = probe.PhasePing, 2*time.Second
+	held, r := probe.Open(t.Context(), Protocol, tg)
+	if held == nil {
+		t.Fatalf("%+v", r)
+	}
+	defer held.Close(t.Context())
+	s := held.(*session)
+	s.c.Begin(t.Context(), probe.PhasePing)
+	for err := error(nil); err == nil; { // until the kernel has heard of the close
+		_, err = s.c.Write([]byte{'x'})
+	}
+	if r := held.Ping(t.Context()); !r.Hint || r.Class != probe.Overloaded {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestUnasked: what a server says on a held session that asked for nothing.
 func TestUnasked(t *testing.T) {
 	for said, class := range map[string]probe.Class{"ERROR Too many open connections\r\n": probe.Overloaded, "what\r\n": probe.Garbled, "half": probe.Reset} {

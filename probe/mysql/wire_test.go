@@ -46,7 +46,7 @@ func errPayload(code uint16, text string) string {
 
 // scripted is a server on loopback that speaks a script: each step is said after
 // the client has sent something, the first at once. After the last it keeps
-// silent; a script that ends in hangUp closes there.
+// silent; at hangUp it closes, and a step that ends in it closes once said.
 func scripted(t testing.TB, script ...string) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,7 +83,8 @@ func play(c net.Conn, script []string) {
 		if say == hangUp {
 			return
 		}
-		if _, err := io.WriteString(c, say); err != nil {
+		say, closes := strings.CutSuffix(say, hangUp)
+		if _, err := io.WriteString(c, say); err != nil || closes {
 			return
 		}
 	}
@@ -258,5 +259,26 @@ func TestClearTextStaysHome(t *testing.T) {
 			}
 			_ = l.Close()
 		}
+	}
+}
+
+// TestWordsBeforeAFailedWrite: the server has said why and has closed; the
+// write of the ping fails, and what was said is heard all the same.
+func TestWordsBeforeAFailedWrite(t *testing.T) {
+	ok := packet(2, okPayload)
+	tg := aim(t, scripted(t, mariaHello, ok, ok, ok+packet(0, errPayload(4031, "idle"))+hangUp))
+	tg.Depth, tg.Timeout = probe.PhasePing, 2*time.Second
+	held, r := probe.Open(t.Context(), Protocol, tg)
+	if held == nil {
+		t.Fatalf("%+v", r)
+	}
+	defer held.Close(t.Context())
+	s := held.(*session)
+	s.w.c.Begin(t.Context(), probe.PhasePing)
+	for err := error(nil); err == nil; { // until the kernel has heard of the close
+		_, err = s.w.c.Write([]byte{0})
+	}
+	if r := held.Ping(t.Context()); !r.Hint || r.Code != "4031" {
+		t.Errorf("%+v", r)
 	}
 }
