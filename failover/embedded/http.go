@@ -39,8 +39,8 @@ const (
 // unchanged. ?stale and ?consistent change nothing: there is one copy, and it is
 // always the newest. Writes and other datacenters are refused with 405.
 //
-// A waiting request ends when its context does, or the store is closed; a server
-// that shuts down cancels its base context first.
+// A waiting request ends with 503 when its context does, or the store is closed;
+// a server that shuts down cancels its base context first.
 func Handler(store *Store, options Options) http.Handler {
 	if options.Datacenter == "" {
 		options.Datacenter = "dc1"
@@ -71,9 +71,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	found, err := h.find(r.Context(), q)
 	switch {
-	case errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrClosed), err != nil && r.Context().Err() != nil:
+		// Without a status an end would look like an empty value.
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
-	case err != nil && r.Context().Err() != nil: // nobody is there any more
 	case err != nil:
 		http.Error(w, "the store cannot be read", http.StatusInternalServerError)
 	default:

@@ -387,6 +387,26 @@ func TestWaitEndsWithStore(t *testing.T) {
 	}
 }
 
+// TestWaitEndsWithContext: a server that ends while readers wait tells them no
+// value, not an empty one.
+func TestWaitEndsWithContext(t *testing.T) {
+	store := open(t)
+	fill(t, store)
+	ctx, cancel := context.WithCancel(t.Context())
+	answers := handler(store, embedded.Options{})
+	asked := make(chan struct{})
+	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		answers.ServeHTTP(w, r.WithContext(ctx))
+	}))
+	answered := waiting(t, server.URL+"/v1/kv/staging/B?raw&index="+index(read(t, store, "staging/B")))
+	<-asked
+	cancel()
+	if got := wait(t, answered); !strings.HasPrefix(got, "503") {
+		t.Errorf("answer %s", got)
+	}
+}
+
 // TestTemplate has the real consul-template render from the handler, and counts
 // what it asks: one request for each change that concerns it, and none at rest.
 func TestTemplate(t *testing.T) {
