@@ -56,7 +56,7 @@ test: setup ## all tests, those against real servers too
 .PHONY: test-fast
 test-fast: go ## the tests that need no Docker, under a minute; names those left out
 	@export REATTACH_FAST=1; unset REATTACH_REQUIRE_LAB; \
-	$(GOTEST) $(if $(CI),-strict) -- $(RACEFLAG) -timeout 5m ./...
+	$(GOTEST) $(if $(CI),-strict) -- $(RACEFLAG) -timeout 60s ./...
 
 .PHONY: race
 race: go ## the same under the race detector
