@@ -84,9 +84,12 @@ func (d *Daemon) Do(ctx context.Context, c Command) (Answer, error) {
 // Reload puts another configuration in force, or says why the running one stays.
 func (d *Daemon) Reload(ctx context.Context, cfg Config) (Answer, error) {
 	return d.ask(ctx, func(ctx context.Context, now time.Time, id uint64) {
-		reply := d.orders[id]
+		// The answer is caught on its way: who asks must not have it before the
+		// loops run, nor take it away while this goroutine waits for it.
+		reply, caught := d.orders[id], make(chan Answer, 1)
+		d.orders[id] = caught
 		d.step(ctx, now, Reloaded{ID: id, Config: cfg})
-		a := <-reply // the engine answers a reload within the step
+		a := <-caught // the engine answers a reload within the step
 		if a.Done {
 			d.startLoops(ctx, cfg.Resources)
 		}
