@@ -84,6 +84,11 @@ func (d *daemon) start() {
 	}(d.cmd, d.exited)
 	d.t.Cleanup(d.kill)
 	eventually(d.t, 15*time.Second, "the daemon answers", func() bool {
+		select {
+		case <-d.exited:
+			d.t.Fatalf("the daemon ended at once:\n%s", d.logs())
+		default:
+		}
 		_, err := d.client.Status(d.t.Context(), "")
 		return err == nil
 	}, d.logs)
@@ -207,16 +212,18 @@ resource %q {
 
 // onConsul is a whole configuration with Consul for its store.
 func onConsul(token string, resources ...resource) string {
-	return whole(fmt.Sprintf("store \"consul\" {\n  address = %q\n  token   = %q\n}\n", consul().URL(), token), "", resources)
+	return configuration(fmt.Sprintf("store \"consul\" {\n  address = %q\n  token   = %q\n}\n", consul().URL(), token), "", resources)
 }
 
-// embedded is one with the store in a file.
-func embedded(resources ...resource) string {
-	return whole("store \"embedded\" {\n  path = \"DIR/store.db\"\n}\n", "", resources)
+// embeddedStore is one with the store in a file, and the address of its open door.
+func embeddedStore(t *testing.T, resources ...resource) (text, door string) {
+	t.Helper()
+	door = freeAddress(t)
+	return configuration("store \"embedded\" {\n  path = \"DIR/store.db\"\n}\n", door, resources), door
 }
 
-func whole(store, http string, resources []resource) string {
-	text := fmt.Sprintf("observer {\n  name      = \"e2e\"\n  state_dir = \"DIR/state\"\n}\n%slisten {\n  http   = %q\n  socket = \"DIR/sock\"\n}\n", store, http)
+func configuration(store, door string, resources []resource) string {
+	text := fmt.Sprintf("observer {\n  name      = \"e2e\"\n  state_dir = \"DIR/state\"\n}\n%slisten {\n  http   = %q\n  socket = \"DIR/sock\"\n}\n", store, door)
 	for _, r := range resources {
 		text += r.hcl()
 	}

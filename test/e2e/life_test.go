@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/embedded"
+	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/test/lab"
+)
+
+// quick are thresholds under which a switch follows its fault by some 100 ms.
+const quick = `
+    interval         = "100ms"
+    fresh_interval   = "200ms"
+    timeout          = "500ms"
+    suspect_interval = "20ms"
+    sustain          = "50ms"`
+
+// TestKilledDuringSwitches: whenever the daemon dies, its file opens, and either
+// all of a switch is in it or nothing. Its next life ends what was begun.
+func TestKilledDuringSwitches(t *testing.T) {
+	need(t)
+	pair := caches()
+	done := 0
+	for i := range 12 {
+		a := lab.NewProxy(t, pair.Active.Addr())
+		r := resource{name: "killed", handle: "killed/URL", a: "memcached://" + a.Addr(), b: pair.Standby.URL(""), policy: quick}
+		config, _ := embeddedStore(t, r)
+		d := newDaemon(t, config)
+		d.start()
+		d.protected(r.name)
+		a.Set(lab.Behaviour{Reset: true})
+		a.CutAll()
+		delay := time.Duration(rand.Int64N(int64(160 * time.Millisecond)))
+		after(delay)
+		d.kill()
+		epoch := whole(t, filepath.Join(d.dir, "store.db"), r)
+		t.Logf("%2d: killed %v after the fault: epoch %d", i, delay.Round(time.Millisecond), epoch)
+		if epoch == 2 {
+			done++
+		}
+		d.start()
+		d.attachedTo(r.name, "b", 10*time.Second)
+		if s := d.status(r.name); s.Epoch != 2 {
+			t.Errorf("in its next life the epoch is %d", s.Epoch)
+		}
+		if code := d.terminate(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		if epoch := whole(t, filepath.Join(d.dir, "store.db"), r); epoch != 2 {
+			t.Errorf("in the end the file has epoch %d", epoch)
+		}
+		a.Close()
+	}
+	if done == 0 || done == 12 {
+		t.Logf("all kills came on one side of the switch (%d of 12 after it)", done)
+	}
+}
+
+// whole reads a dead daemon's file, holds it against the invariants, and returns
+// the epoch.
+func whole(t *testing.T, path string, r resource) uint64 {
+	t.Helper()
+	store, err := embedded.Open(path)
+	if err != nil {
+		t.Fatalf("the file does not open: %v", err)
+	}
+	defer func() { _ = store.Close() }()
+	read := func(op failover.Op) []failover.Entry {
+		t.Helper()
+		reply, err := store.Txn(t.Context(), []failover.Op{op})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply.Entries
+	}
+	var state failover.State
+	entries := read(failover.Op{Verb: failover.GetTree, Key: "reattach/state/"})
+	if len(entries) != 1 || json.Unmarshal(entries[0].Value, &state) != nil {
+		t.Fatalf("%d states", len(entries))
+	}
+	written := entries[0].ModifyIndex
+	handle := read(failover.Op{Verb: failover.GetTree, Key: r.handle})
+	want := map[string]string{"a": r.a, "b": r.b}[state.Attached]
+	if len(handle) != 1 || string(handle[0].Value) != want || handle[0].ModifyIndex != written {
+		t.Errorf("state says %s at index %d, the handle is another: %d entries", state.Attached, written, len(handle))
+	}
+	history := read(failover.Op{Verb: failover.GetTree, Key: "reattach/history/" + r.name + "/"})
+	if uint64(len(history)) != state.Epoch || (state.Attached == "b") != (state.Epoch == 2) {
+		t.Errorf("%d records at epoch %d, attached to %s", len(history), state.Epoch, state.Attached)
+	}
+	if last := history[len(history)-1]; last.ModifyIndex != written {
+		t.Errorf("the last record is of index %d, the state of %d", last.ModifyIndex, written)
+	}
+	return state.Epoch
+}
+
+// TestTerminatedDuringSwitches: SIGTERM ends it in order at any moment, and no
+// ballot is left for others to close.
+func TestTerminatedDuringSwitches(t *testing.T) {
+	need(t)
+	pair := caches()
+	for i := range 6 {
+		a := lab.NewProxy(t, pair.Active.Addr())
+		name := "terminated-" + string(rune('a'+i))
+		r := resource{name: name, handle: name + "/URL", a: "memcached://" + a.Addr(), b: pair.Standby.URL(""), policy: quick}
+		d := newDaemon(t, onConsul(consul().CreateToken(policyFor(t, r.handle)), r))
+		d.start()
+		d.protected(name)
+		a.Set(lab.Behaviour{Reset: true})
+		a.CutAll()
+		after(40*time.Millisecond + time.Duration(rand.Int64N(int64(60*time.Millisecond))))
+		if code := d.terminate(); code != 0 {
+			t.Errorf("exit code %d:\n%s", code, d.logs())
+		}
+		if !strings.Contains(d.logs(), "ended in order") {
+			t.Error("it does not say that it ended in order")
+		}
+		noBallot(t, name)
+		t.Logf("%s: %d switches", name, len(records(t, name)))
+		a.Close()
+	}
+}
+
+// TestReload: a file with a mistake leaves the running configuration in force,
+// and the next good one is taken without a restart.
+func TestReload(t *testing.T) {
+	need(t)
+	pair := caches()
+	first := resource{name: "reloaded", handle: "reloaded/URL", a: pair.Active.URL(""), b: pair.Standby.URL(""), policy: fast}
+	second := first
+	second.name, second.handle = "added", "added/URL"
+	config, _ := embeddedStore(t, first)
+	d := newDaemon(t, config)
+	d.start()
+	d.protected(first.name)
+
+	config += second.hcl()
+	d.configure(strings.Replace(config, "sustain", "sustian", 1))
+	hangUp(t, d)
+	eventually(t, 5*time.Second, "the mistake is told", func() bool {
+		return strings.Contains(d.logs(), "the running one stays") && strings.Contains(d.logs(), "sustian")
+	}, d.logs)
+	d.protected(first.name)
+	if out, err := d.command("status", second.name); err == nil {
+		t.Errorf("the wrong file is in force:\n%s", out)
+	}
+
+	d.configure(config)
+	hangUp(t, d)
+	eventually(t, 10*time.Second, "the good file is in force", func() bool { return strings.Contains(d.logs(), "is in force") }, d.logs)
+	d.protected(second.name)
+	if s := d.status(first.name); s.Epoch != 1 || s.Attached != "a" || s.Condition != policy.Ours.String() {
+		t.Errorf("what stayed as it was: %+v", s)
+	}
+	if code := d.terminate(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func hangUp(t *testing.T, d *daemon) {
+	t.Helper()
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freeAddress is a port of loopback that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
