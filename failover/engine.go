@@ -106,7 +106,7 @@ type resource struct {
 	hold     *Hold
 	outage   *Outage
 	outages  int
-	told     map[string]bool // keys told in this outage
+	ackAt    time.Time // when a person's acknowledgement was last seen here
 	decision *policy.Decision
 	vote     *Vote
 	observed bool // would have switched, in this outage
@@ -120,6 +120,7 @@ type endpoint struct {
 	facts     probe.Facts
 	seen      time.Time
 	examining bool
+	born      time.Time // when its URL came into force; zero: at the start
 }
 
 // alienBallot is a ballot that somebody else opened, or an earlier life of ours.
@@ -127,6 +128,7 @@ type alienBallot struct {
 	index uint64
 	first time.Time
 	own   bool
+	next  time.Time // when to try again to close it
 }
 
 // request is a transaction whose answer is awaited.
@@ -140,6 +142,9 @@ type request struct {
 	reading  *Reading
 	ops      []Op
 	ballot   *ballot
+	index    uint64 // of the ballot that is closed
+	unsure   bool   // sent before, and not answered
+	taint    string // of the endpoint that is adopted
 }
 
 // NewEngine returns an engine that has seen nothing yet.
@@ -277,7 +282,7 @@ func (e *Engine) observe(now time.Time, ev Observed) {
 		return
 	}
 	i := r.def.Endpoint(ev.Endpoint)
-	if i < 0 || ev.Result.Began.Before(e.void) {
+	if i < 0 || ev.Result.Began.Before(e.void) || ev.Result.Began.Before(r.endpoints[i].born) {
 		return
 	}
 	ep := &r.endpoints[i]

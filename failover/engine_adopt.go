@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -39,7 +40,7 @@ func (e *Engine) adopt(now time.Time, r *resource, target int, w *wish) {
 		By: e.cfg.Observer, Person: w.person, Reason: w.reason, At: now}
 	s := withSwitch(r.state, sw, r.def, "somebody else led the handles away from it at "+now.UTC().Format("2006-01-02 15:04:05Z"))
 	s.Handles = readIndexes(r.reading)
-	q := &request{purpose: PurposeAdopt, resource: r.def.Name, rec: &rec, reading: r.reading, order: w.order}
+	q := &request{purpose: PurposeAdopt, resource: r.def.Name, rec: &rec, reading: r.reading, order: w.order, taint: r.taint(name)}
 	r.adopting, r.adoptAt = q, time.Time{}
 	e.transact(q, adoptOps(r.def, r.reading, s, rec), storeTimeout, time.Time{})
 }
@@ -54,34 +55,81 @@ func (e *Engine) adoptAgain(now time.Time, r *resource) {
 }
 
 func (e *Engine) adopted(now time.Time, r *resource, q *request, ev Answered) {
+	if r.adopting != q && (ev.Err != nil || !ev.Reply.OK) {
+		return // the configuration was reloaded meanwhile
+	}
 	if errors.Is(ev.Err, ErrUnknown) {
+		r.adoptAt, q.unsure = now.Add(retryAfter), true
+		return
+	}
+	if r.adopting == q {
+		r.adopting = nil
+	}
+	switch {
+	case errors.Is(ev.Err, ErrDenied):
+		e.denied(now, r)
+		if q.order == 0 { // what a person asks for is not queued
+			r.adopting, r.adoptAt = q, now.Add(holdRetry)
+		}
+		e.answer(q.order, Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach"})
+	case ev.Err != nil || !ev.Reply.OK:
+		// Handles or state changed meanwhile: the next sweep tells. But if it was
+		// sent before and not answered, it may be our own adopt that changed them.
+		if q.unsure {
+			e.confirmAdopt(now, r, q)
+			return
+		}
+		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
+	default:
+		r.known = Seen{} // the epoch is above all that were seen
+		e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
+		e.adoptDone(now, r, q)
+	}
+}
+
+// confirmAdopt reads what became of an adopt that was sent twice.
+func (e *Engine) confirmAdopt(_ time.Time, r *resource, q *request) {
+	confirm := *q
+	confirm.purpose = PurposeConfirm
+	r.adopting, r.adoptAt = &confirm, time.Time{}
+	e.transact(&confirm, readOne(r.def), storeTimeout, time.Time{})
+}
+
+// adoptConfirmed learns truly whether an adopt happened.
+func (e *Engine) adoptConfirmed(now time.Time, r *resource, q *request, ev Answered) {
+	if ev.Err != nil {
 		r.adoptAt = now.Add(retryAfter)
 		return
 	}
 	r.adopting = nil
-	switch {
-	case errors.Is(ev.Err, ErrDenied):
-		e.denied(now, r)
-		r.adopting, r.adoptAt = q, now.Add(holdRetry)
-		e.answer(q.order, Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach"})
-	case ev.Err != nil || !ev.Reply.OK:
-		// Handles or state changed meanwhile, or an earlier sending did it: the
-		// next sweep tells.
+	rd := readingOf(r.def, ev.Reply, ev.Sent)
+	var s State
+	_ = decode(rd.State, &s) // if it cannot be read, it is not ours
+	if !slices.ContainsFunc(s.Recent, func(sw Switch) bool { return sw.Op == q.rec.Op }) {
+		e.ingest(now, r, rd)
 		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
-	default:
-		r.rewound = ""
-		e.over(now, r.def.Name+"/rewound", "acknowledged")
-		r.known = Seen{} // the epoch is above all that were seen
-		e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
-		e.tellAdopted(now, r, *q.rec)
-		e.emit(Switched{*q.rec})
-		e.answer(q.order, Answer{Done: true, Text: fmt.Sprintf("%s is recorded as attached to %s.", r.def.Name, q.rec.To), Record: q.rec})
-		e.consider(now, r)
+		return
 	}
+	if s.Epoch >= r.known.Epoch {
+		r.known = Seen{}
+	}
+	e.ingest(now, r, rd)
+	e.adoptDone(now, r, q)
+}
+
+// adoptDone tells of an adopt, and answers who asked for it.
+func (e *Engine) adoptDone(now time.Time, r *resource, q *request) {
+	r.rewound = ""
+	e.over(now, r.def.Name+"/rewound", "acknowledged")
+	e.over(now, r.def.Name+"/denied", "the store lets us again")
+	e.tellAdopted(now, r, *q.rec, q.taint)
+	e.emit(Switched{*q.rec})
+	e.answer(q.order, Answer{Done: true, Text: fmt.Sprintf("%s is recorded as attached to %s.", r.def.Name, q.rec.To), Record: q.rec})
+	e.consider(now, r)
 }
 
 // tellAdopted says that somebody else writes these handles, where that matters.
-func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record) {
+func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record, taint string) {
 	if rec.From == "" || rec.From == rec.To {
 		return
 	}
@@ -93,7 +141,14 @@ func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record) {
 			n.Urgent, n.Text = true, n.Text+" It is down: "+ep.verdict.Why()+"."
 		case e.drained(now, r, rec.To) != "":
 			n.Urgent, n.Text = true, n.Text+" It is drained "+e.drained(now, r, rec.To)+"."
+		case taint != "":
+			n.Urgent, n.Text = true, n.Text+" It was tainted: "+taint+"."
 		}
+	}
+	if rec.Person != "" {
+		n.Text = strings.Replace(n.Text, "Somebody else led", rec.Person+" said that somebody led", 1)
+		e.tell(n)
+		return
 	}
 	e.tell(n)
 	r.adopts = slices.DeleteFunc(append(r.adopts, now), func(t time.Time) bool { return now.Sub(t) > anotherWriter })

@@ -17,7 +17,9 @@ type ballot struct {
 	op       string
 	began    time.Time
 	deadline time.Time
-	index    uint64
+	index    uint64 // of its question, once its opening was answered
+	seen     uint64 // the same, as the watch showed it
+	gone     bool   // it is known not to be open any more
 	reading  *Reading
 	decision policy.Decision
 	vote     Vote
@@ -91,6 +93,7 @@ func (e *Engine) balloted(now time.Time, r *resource, q *request, ev Answered) {
 	case PurposeConfirm:
 		e.ballotConfirmed(now, r, ev)
 	case PurposeClose:
+		q.ballot.gone = ev.Err == nil
 		e.ballotOver(now, r)
 	}
 }
@@ -150,12 +153,21 @@ func (e *Engine) talk(r *resource) probe.Kind {
 // or leaves the field to somebody else's.
 func (e *Engine) ballotFound(now time.Time, r *resource, rd *Reading) {
 	var o Opening
-	if decode(rd.Ballot, &o) == nil && o.Nonce == r.ballot.nonce && r.ballot.reading != nil && now.Before(r.ballot.deadline) {
-		r.ballot.index = rd.Ballot.ModifyIndex
-		e.decideBallot(now, r)
+	b := r.ballot
+	if decode(rd.Ballot, &o) == nil && o.Nonce == b.nonce {
+		b.index = rd.Ballot.ModifyIndex
+		if b.stamps[1] = now; b.reading != nil && now.Before(b.deadline) {
+			e.decideBallot(now, r)
+			return
+		}
+		e.ballotOver(now, r)
 		return
 	}
-	r.alien = alienBallot{index: rd.Ballot.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer && o.Nonce != r.ballot.nonce}
+	b.gone = true
+	r.alien = alienBallot{index: rd.Ballot.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer}
+	if r.alien.own {
+		r.nextTry = now // it is closed at once, and in nobody's way then
+	}
 	e.ballotOver(now, r)
 }
 
@@ -235,6 +247,7 @@ func (e *Engine) ballotCommitted(now time.Time, r *resource, q *request, ev Answ
 		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
 		r.nextTry = now
 		if errors.Is(ev.Err, ErrDenied) {
+			b.wish.denied = true
 			e.denied(now, r)
 		}
 	default:
@@ -270,6 +283,7 @@ func (e *Engine) ballotResolved(now time.Time, r *resource, ev Answered) {
 		r.ballot.later(now, PurposeResolve)
 		return
 	}
+	r.ballot.gone = ev.Err == nil
 	e.ballotTxn(r, PurposeConfirm, readOne(r.def))
 }
 
@@ -292,6 +306,7 @@ func (e *Engine) ballotConfirmed(now time.Time, r *resource, ev Answered) {
 func (e *Engine) ballotFailed(now time.Time, r *resource, err error) {
 	switch {
 	case errors.Is(err, ErrDenied):
+		r.ballot.wish.denied = true
 		e.denied(now, r)
 	case err != nil:
 		r.nextTry = now.Add(retryAfter)
@@ -301,8 +316,12 @@ func (e *Engine) ballotFailed(now time.Time, r *resource, err error) {
 	e.ballotOver(now, r)
 }
 
-// ballotOver forgets the ballot in flight. What was wanted is weighed anew.
+// ballotOver forgets the ballot in flight. What was wanted is weighed anew. If
+// it may still be open, it is closed as an earlier life's would be.
 func (e *Engine) ballotOver(now time.Time, r *resource) {
+	if at := max(r.ballot.index, r.ballot.seen); at != 0 && !r.ballot.gone {
+		r.alien = alienBallot{index: at, first: now, own: true}
+	}
 	r.ballot = nil
 	r.wake = now
 	e.consider(now, r)
@@ -312,11 +331,28 @@ func (e *Engine) ballotOver(now time.Time, r *resource) {
 // clock since he first saw it, and at once one that an earlier life of his left.
 func (e *Engine) closeAlien(now time.Time, r *resource) {
 	a := r.alien
-	if a.index == 0 || e.blind(now, nil) != "" || (!a.own && now.Sub(a.first) < ballotTime(r)) {
+	if a.index == 0 || now.Before(a.next) || e.blind(now, nil) != "" || (!a.own && now.Sub(a.first) < ballotTime(r)) {
 		return
 	}
 	r.alien = alienBallot{}
-	e.transact(&request{purpose: PurposeClose, resource: r.def.Name}, closeOps(r.def.Name, a.index), storeTimeout, time.Time{})
+	e.closeBallot(r.def.Name, a.index)
+}
+
+// closeBallot closes a ballot that is not, or no longer, the one in flight.
+func (e *Engine) closeBallot(resource string, index uint64) {
+	e.transact(&request{purpose: PurposeClose, resource: resource, index: index}, closeOps(resource, index), storeTimeout, time.Time{})
+}
+
+// ballotClosed sees to it that such a ballot is closed until an answer comes.
+func (e *Engine) ballotClosed(now time.Time, r *resource, q *request, ev Answered) {
+	if ev.Err == nil || r.alien.index != 0 {
+		return
+	}
+	r.alien = alienBallot{index: q.index, first: now, own: true, next: now.Add(retryAfter)}
+	if errors.Is(ev.Err, ErrDenied) {
+		r.alien.next = now.Add(holdRetry)
+		e.denied(now, r)
+	}
 }
 
 // Leave returns what closes the ballots that are open, for an observer who ends.

@@ -153,6 +153,9 @@ func (e *Engine) wouldSwitch(now time.Time, r *resource, b *ballot, d policy.Dec
 // switched tells of a switch and answers who asked for it.
 func (e *Engine) switched(now time.Time, r *resource, rec Record) {
 	w := r.ballot.wish
+	if r.want != nil && r.want != w {
+		e.answer(r.want.order, Answer{Unsure: true, Text: fmt.Sprintf("The %s to %s was made meanwhile.", rec.Kind, rec.To), Hint: "look, and ask again", Record: &rec})
+	}
 	e.release(now, r)
 	r.ballot, r.wish, r.want, r.ballots = nil, nil, nil, nil
 	e.over(now, r.def.Name+"/denied", "the store lets us again")

@@ -100,7 +100,7 @@ func (e *Engine) orderSwitch(now time.Time, ev Ordered) {
 		e.answer(ev.ID, *a)
 		return
 	}
-	r.want = w
+	r.want, r.nextTry = w, now // a person does not wait for a ballot's turn
 	e.consider(now, r)
 }
 
@@ -131,6 +131,9 @@ func (e *Engine) orderAdopt(now time.Time, r *resource, ev Ordered, w *wish) {
 	switch {
 	case r.cond == policy.Empty || r.cond == policy.Deleted:
 		e.answer(ev.ID, Answer{Text: "There is no handle to adopt: " + r.detail + ".", Hint: nextFor(r, "ours")})
+	case target != r.attached && r.attached >= 0 && r.cond != policy.Outdated:
+		e.answer(ev.ID, Answer{Text: fmt.Sprintf("The handles name %s, whatever is recorded.", r.def.Endpoints[r.attached].Name),
+			Hint: "to lead them elsewhere: reattach switchover, or restore"})
 	case target < 0:
 		e.answer(ev.ID, Answer{Text: "The handles name no endpoint: " + r.detail + ".", Hint: "say what they are: adopt --to ENDPOINT"})
 	default:
@@ -152,9 +155,15 @@ func (e *Engine) pursueOrder(now time.Time, r *resource, w *wish) {
 	shut := e.shut(s, d)
 	late := !now.Before(w.deadline)
 	switch {
+	case w.denied:
+		r.want = nil
+		e.answer(w.order, Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach", Decision: &d})
+		e.consider(now, r)
 	case shut.Gate == "" && !late && d.Target >= 0:
 		if now.Before(r.nextTry) && r.evidence == r.tried {
-			r.wake = r.nextTry
+			if r.wake = r.nextTry; r.wake.After(w.deadline) {
+				r.wake = w.deadline
+			}
 			return
 		}
 		e.begin(now, r, w)
@@ -336,6 +345,7 @@ func (e *Engine) clearTaint(_ time.Time, r *resource, endpoint string, order uin
 }
 
 func (e *Engine) ack(now time.Time, r *resource, order uint64) {
+	r.ackAt = now
 	if r.reading == nil || !r.reading.State.Exists() || r.state.Acked == r.state.Epoch {
 		e.acknowledged(now, r)
 		e.answer(order, Answer{Done: true, Text: "Acknowledged " + r.def.Name + "."})
@@ -374,7 +384,7 @@ func (e *Engine) stateWritten(now time.Time, r *resource, q *request, ev Answere
 		e.answer(q.order, failedWrite(ev))
 		return
 	}
-	if q.reading.State.ModifyIndex == r.reading.State.ModifyIndex {
+	if r.reading != nil && q.reading.State.ModifyIndex == r.reading.State.ModifyIndex {
 		e.ingest(now, r, written(r.reading, q.ops, ev.Reply, now))
 	}
 	if r.state.Acked == r.state.Epoch {

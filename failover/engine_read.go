@@ -91,6 +91,9 @@ func (e *Engine) ingest(now time.Time, r *resource, rd *Reading) {
 	if e.checkRewound(now, r, s, rd.State) {
 		e.learn(now, r, s, rd.State.ModifyIndex)
 	}
+	if !first && s.Acked != r.state.Acked {
+		r.ackAt = now
+	}
 	r.reading, r.state = rd, s
 	for _, sw := range s.Recent {
 		e.noteSwitch(now, r, sw, first)
@@ -194,6 +197,10 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 		e.stateWritten(now, r, q, ev)
 	case q.ballot != nil:
 		e.balloted(now, r, q, ev)
+	case q.purpose == PurposeClose:
+		e.ballotClosed(now, r, q, ev)
+	case q.purpose == PurposeConfirm:
+		e.adoptConfirmed(now, r, q, ev)
 	}
 }
 
@@ -201,7 +208,7 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 func (e *Engine) orphaned(q *request, ev Answered) {
 	if q.purpose == PurposeOpen && ev.Err == nil && ev.Reply.OK {
 		if at := ev.Reply.Entry(ballotKey(q.resource)); at.Exists() {
-			e.transact(&request{purpose: PurposeClose, resource: q.resource}, closeOps(q.resource, at.ModifyIndex), storeTimeout, time.Time{})
+			e.closeBallot(q.resource, at.ModifyIndex)
 		}
 	}
 }
@@ -355,8 +362,10 @@ func (e *Engine) ballotsChanged(now time.Time, entries []Entry) {
 		var o Opening
 		_ = decode(entry, &o) // one that cannot be read is closed by its age
 		switch {
-		case !entry.Exists() || (r.ballot != nil && r.ballot.nonce == o.Nonce):
+		case !entry.Exists():
 			r.alien = alienBallot{}
+		case r.ballot != nil && r.ballot.nonce == o.Nonce:
+			r.alien, r.ballot.seen = alienBallot{}, entry.ModifyIndex
 		case r.alien.index != entry.ModifyIndex:
 			r.alien = alienBallot{index: entry.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer}
 			r.wake = now

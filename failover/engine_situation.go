@@ -108,6 +108,7 @@ func (e *Engine) situation(now time.Time, r *resource, w *wish) *policy.Situatio
 		Target: w.target, Endpoints: e.standings(now, r, w.since), Paused: e.paused(now, r), Blind: e.blind(now, r), Rewound: r.rewound,
 		Condition: r.cond, Detail: r.detail, Switches: e.autoSwitches(now, r), Fleet: e.fleetSwitches(now),
 		Acked: r.state.Acked == r.state.Epoch && r.state.Epoch > 0, Mass: e.mass()}
+	s.MassAcked = s.Acked && r.outage != nil && !r.ackAt.Before(r.outage.Since)
 	s.Tally = e.tally(s)
 	return s
 }

@@ -20,6 +20,7 @@ type wish struct {
 	reason   string
 	forced   []string
 	deadline time.Time
+	denied   bool // by the store
 	decided  *policy.Decision
 }
 
@@ -46,14 +47,19 @@ func (e *Engine) consider(now time.Time, r *resource) {
 	e.examine(r)
 }
 
-// age lets verdicts go stale. What was seen under a pause is void when it ends:
-// a switch right then would rest on nothing that anybody looked at.
+// age lets verdicts go stale. What was seen under a pause, or around a fault of
+// our own, is void when it ends: a switch right then would rest on nothing that
+// anybody looked at.
 func (e *Engine) age(now time.Time, r *resource) {
 	paused := e.paused(now, r) != ""
 	if r.paused && !paused {
 		e.voidOne(now, r)
 	}
 	r.paused = paused
+	if !r.local.IsZero() && !now.Before(r.local) { // our own fault is over: fresh evidence decides
+		r.local = time.Time{}
+		e.voidOne(now, r)
+	}
 	for i := range r.endpoints {
 		ep := &r.endpoints[i]
 		if v := ep.verdict.At(now, r.def.Pace, r.def.Endpoints[i].Target.Timeout); v.State != ep.verdict.State {

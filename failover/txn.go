@@ -258,17 +258,17 @@ func conditionWithoutState(named, handles int, missing []string, strange string)
 	return policy.Unmanaged, named, "nothing is recorded yet"
 }
 
-// conditionOfOurs tells ours from outdated. An endpoint that was renamed is
-// recognised by its value.
+// conditionOfOurs tells ours from outdated. What is attached is what the handles
+// lead to, whatever its name was when they were written.
 func conditionOfOurs(r *policy.Resource, s State, named int, exact bool, strange string) (policy.Condition, int, string) {
 	attached := r.Endpoint(s.Attached)
-	if attached < 0 {
+	if named >= 0 && strange == "" {
 		attached = named
 	}
 	switch {
 	case attached < 0:
 		return policy.Foreign, -1, "the configuration no longer has the endpoint " + s.Attached
-	case strange != "" || named != attached || !exact:
+	case strange != "" || !exact:
 		return policy.Outdated, attached, "the configuration spells " + r.Endpoints[attached].Name + " otherwise now"
 	}
 	return policy.Ours, attached, ""

@@ -107,6 +107,7 @@ type Situation struct {
 	Switches  int    // automatic ones of this resource within the last hour
 	Fleet     int    // automatic ones of all resources within the last minute
 	Acked     bool   // a person acknowledged since the last switch
+	MassAcked bool   // and since what is attached failed
 	Step      string // an operation under way
 	Mass      Mass
 	Tally     Tally
@@ -336,7 +337,7 @@ func checkMass(s *Situation) (bool, string) {
 		return true, s.Mass.String()
 	case s.Resource.MassFailure == MassProceed:
 		return true, s.Mass.String() + `; mass_failure = "proceed"`
-	case s.Acked:
+	case s.MassAcked:
 		return true, s.Mass.String() + ", acknowledged by a person"
 	case s.Tally.Zones >= 2:
 		return true, s.Mass.String() + ", confirmed from two zones"

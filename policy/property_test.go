@@ -223,6 +223,7 @@ var changes = []func(*rapid.T, *policy.Situation){
 	func(t *rapid.T, s *policy.Situation) { s.Switches = rapid.IntRange(2, 4).Draw(t, "switches") },
 	func(t *rapid.T, s *policy.Situation) { s.Fleet = rapid.IntRange(19, 21).Draw(t, "fleet") },
 	func(_ *rapid.T, s *policy.Situation) { s.Acked = true },
+	func(_ *rapid.T, s *policy.Situation) { s.Acked, s.MassAcked = true, true },
 	func(t *rapid.T, s *policy.Situation) {
 		s.Mass = policy.Mass{Addresses: rapid.IntRange(3, 6).Draw(t, "addresses"), Failed: rapid.IntRange(1, 3).Draw(t, "failed")}
 	},
@@ -316,7 +317,7 @@ func checkFailover(t *rapid.T, s *policy.Situation, forced func(string) bool) {
 		t.Fatal("vetoed")
 	case !forced("class") && s.Attached < 0:
 		t.Fatal("nothing is attached")
-	case !forced("mass_failure") && s.Mass.Failing() && !s.Acked && s.Tally.Zones < 2:
+	case !forced("mass_failure") && s.Mass.Failing() && !s.MassAcked && s.Tally.Zones < 2:
 		t.Fatal("a mass failure")
 	case forced("class"):
 		return

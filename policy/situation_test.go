@@ -77,8 +77,8 @@ func describe(t *testing.T, s *policy.Situation, words []string) {
 		s.Switches = number()
 	case "fleet":
 		s.Fleet = number()
-	case "acknowledged":
-		s.Acked = true
+	case "acknowledged": // acknowledged [today]
+		s.Acked, s.MassAcked = true, rest == "today"
 	case "step":
 		s.Step = rest
 	default:
