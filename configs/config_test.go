@@ -155,6 +155,24 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestIntervalAlone changes one interval, which its neighbours follow.
+func TestIntervalAlone(t *testing.T) {
+	const s = time.Second
+	for _, test := range []struct {
+		scheme, policy string
+		want           probe.Pace
+	}{
+		{"mysql", `interval = "20s"`, probe.Pace{Interval: 20 * s, FreshInterval: 20 * s, SuspectInterval: s / 10}},
+		{"mysql", `interval = "50ms"`, probe.Pace{Interval: s / 20, FreshInterval: 10 * s, SuspectInterval: s / 20}},
+		{"smtp", `interval = "60s"`, probe.Pace{Interval: 60 * s, FreshInterval: 60 * s, SuspectInterval: 2 * s}},
+		{"smtp", `interval = "5s"`, probe.Pace{Interval: 5 * s, FreshInterval: 5 * s, SuspectInterval: 2 * s}},
+	} {
+		if got := load(t, pair(test.scheme, test.policy)).Resources[0].Pace; got != test.want {
+			t.Errorf("%s with %s: %+v, want %+v", test.scheme, test.policy, got, test.want)
+		}
+	}
+}
+
 func TestHandles(t *testing.T) {
 	c := load(t, `resource "orders-db" {
   handle = "production/DATABASE_URL"

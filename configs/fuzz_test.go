@@ -46,23 +46,27 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzMask writes a secret where secrets stand, into a file that something
-// else has broken, and looks for it in the report.
+// FuzzMask writes a secret wherever one may stand, into a file that something
+// else has broken, and looks for it in the report. Each place has a secret of
+// its own, so that masking one does not mask the others.
 func FuzzMask(f *testing.F) {
-	f.Add("", "")
-	f.Add("observer {", "}")
-	f.Add("probe { x = ", "# end")
-	f.Add("token = \"", "\"")
-	f.Add("/*", "*/")
-	f.Add("<<EOT", "\nEOT\n")
-	f.Fuzz(func(t *testing.T, above, below string) {
-		text := above + "\nresource \"r\" {\n  endpoint \"a\" { url = \"mysql://app:" + planted + "@db/x\" }\n  probe {\n    password = \"" + planted + "\"\n    passwort = \"" + planted + "\"\n  }\n" + below + "\n"
-		if strings.Contains(above, planted) || strings.Contains(below, planted) {
+	f.Add("", "", "")
+	f.Add("observer {", "x {", "}")
+	f.Add("probe { x = ", "# and", "# end")
+	f.Add("token = \"", "\"", "\"")
+	f.Add("/*", "", "*/")
+	f.Add("<<EOT", "${", "\nEOT\n")
+	f.Fuzz(func(t *testing.T, above, between, below string) {
+		text := above + "\nresource \"r\" {\n  endpoint \"a\" { url = \"mysql://app:" + planted + "1@db/x\" }\n" + between +
+			"\n  probe {\n    password = \"" + planted + "2\"\n    passwort = " + planted + "3\n    passwords = [\n\"" + planted + "4\"\n]\n  }\n" + below + "\n"
+		if strings.Contains(above+"|"+between+"|"+below, planted) {
 			return
 		}
-		_, diags := configs.Parse("fuzz.hcl", []byte(text), options())
-		if strings.Contains(diags.String(), planted) {
-			t.Fatalf("the report holds a secret:\n%s\nof:\n%s", diags, text)
+		for _, name := range []string{"fuzz.hcl", "fuzz.json"} {
+			_, diags := configs.Parse(name, []byte(text), options())
+			if strings.Contains(diags.String(), planted) {
+				t.Fatalf("the report holds a secret:\n%s\nof:\n%s", diags, text)
+			}
 		}
 	})
 }

@@ -22,6 +22,9 @@ func nearest(word string, candidates []string) string {
 	}
 	best, least := "", max(1, len(word)/3)
 	for _, c := range candidates {
+		if max(len(c)-len(word), len(word)-len(c)) > least {
+			continue
+		}
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= least && (best == "" || d < least) {
 			best, least = c, d
 		}

@@ -1,15 +1,18 @@
 package configs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/reattach/reattach/configs"
+	"github.com/reattach/reattach/probe"
 )
 
 // wrong lists the configurations that are wrong, or worth a warning: files,
@@ -85,6 +88,20 @@ func TestReportsHoldNoSecret(t *testing.T) {
 	}
 }
 
+// TestScrub has a protocol that says in its complaint what it should not.
+func TestScrub(t *testing.T) {
+	opts := options()
+	for i := range opts.Protocols {
+		opts.Protocols[i].Check = func(u probe.URL) error {
+			return fmt.Errorf("%s is a poor password", u.Password.Reveal())
+		}
+	}
+	_, diags := configs.Parse("test.hcl", []byte(strings.ReplaceAll(pair("mysql", ""), "app@", "app:${env(\"WORD\")}@")), opts)
+	if text := diags.String(); !strings.Contains(text, "*** is a poor password") {
+		t.Errorf("the secret is not masked:\n%s", text)
+	}
+}
+
 // TestReportsAreStable loads everything several times: maps must not decide
 // the order of a report.
 func TestReportsAreStable(t *testing.T) {
@@ -104,6 +121,35 @@ func TestNoSuchPath(t *testing.T) {
 		config, diags := configs.Load(paths, options())
 		if config != nil || !diags.HasErrors() || diags[0].Line != 0 {
 			t.Errorf("Load(%q) = %v, %v, want an error without a line", paths, config, diags)
+		}
+	}
+}
+
+// TestHugeIsQuick loads what is large, and wrong in every
+// line.
+func TestHugeIsQuick(t *testing.T) {
+	for name, line := range map[string]string{
+		"unknown settings": "frobnicate = \"%d\"\n",
+		"unknown blocks":   "x \"%d\" {\n}\n",
+		"resources":        "resource \"r%d\" {\n  handle = \"x\"\n}\n",
+		"one line":         "%d[",
+	} {
+		var b strings.Builder
+		for i := 0; b.Len() < 1<<18; i++ {
+			fmt.Fprintf(&b, line, i)
+		}
+		began := time.Now()
+		config, diags := configs.Parse("huge.hcl", []byte(b.String()), options())
+		if config != nil || !diags.HasErrors() {
+			t.Errorf("%s: no error", name)
+		}
+		if len(diags) > 201 {
+			t.Errorf("%s: %d findings are more than anyone reads", name, len(diags))
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s: took %s", name, took)
+		} else {
+			t.Logf("%s: %s", name, took)
 		}
 	}
 }
