@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -150,5 +151,40 @@ func TestSessionEnds(t *testing.T) {
 			hint(t, s.Ping(ctx), c.class, code) // and so it stays
 			hint(t, s.Wait(ctx), c.class, code)
 		})
+	}
+}
+
+// TestStopped: who is stopped in the middle says goodbye all the same.
+func TestStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	said := make(chan bool, 1)
+	tg := serve(t, func(f *fake) {
+		f.opened(60)
+		f.method(0, connectionOpenOk, func(e *encoder) { e.short("") })
+		f.hear(channelOpen)
+		stop()
+		said <- f.hear(connectionClose)
+	})
+	if r := probe.Once(ctx, Protocol, tg); r.Class != probe.Local {
+		t.Errorf("stopped, and yet %+v", r)
+	}
+	if !<-said {
+		t.Error("no goodbye")
+	}
+}
+
+func TestFactsAreDocumented(t *testing.T) {
+	named := map[string]bool{}
+	for _, fact := range Protocol.Facts {
+		named[fact.Name] = true
+	}
+	r := fakeSession(t, 60, (*fake).bye).Ping(contextFor(t, 0))
+	if len(r.Facts) == 0 {
+		t.Error("no facts")
+	}
+	for name := range r.Facts {
+		if !named[name] {
+			t.Errorf("the fact %s is not documented", name)
+		}
 	}
 }

@@ -265,16 +265,27 @@ func lost(log string) (lines []string) {
 	return lines
 }
 
+func wait(t *testing.T, held probe.Held, d time.Duration) probe.Result {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return held.Wait(ctx)
+}
+
 // testSession: nothing is held by default, but a session behaves as one.
 func testSession(t *testing.T, p relay) {
 	held, r := probe.Open(t.Context(), smtp.Protocol, target(t, p.URL("")))
 	want(t, r, probe.OK, probe.PhasePing, "")
 	defer held.Close(t.Context())
 	want(t, held.Ping(t.Context()), probe.OK, probe.PhasePing, "")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	want(t, held.Wait(ctx), probe.OK, probe.PhasePing, "")
+	want(t, wait(t, held, 50*time.Millisecond), probe.OK, probe.PhasePing, "")
 	want(t, held.Ping(t.Context()), probe.OK, probe.PhasePing, "")
+	private, r := probe.Open(t.Context(), smtp.Protocol, p.secure(t, "smtps", "", ""))
+	want(t, r, probe.OK, probe.PhasePing, "")
+	defer private.Close(t.Context())
+	for range 3 { // a wait that ends without a word leaves the session whole
+		want(t, wait(t, private, 20*time.Millisecond), probe.OK, probe.PhasePing, "")
+		want(t, private.Ping(t.Context()), probe.OK, probe.PhasePing, "")
+	}
 	p.set(t, "smtpd_timeout", "1s")
 	idle, r := probe.Open(t.Context(), smtp.Protocol, target(t, p.URL("")))
 	want(t, r, probe.OK, probe.PhasePing, "")

@@ -116,8 +116,12 @@ func (s *session) end(ctx context.Context, class probe.Class) {
 // whole greeting.
 func (s *session) farewell(ctx context.Context, class probe.Class) {
 	switch class {
-	case probe.Timeout, probe.Reset, probe.Garbled, probe.Refused, probe.Unreachable, probe.Local:
+	case probe.Timeout, probe.Reset, probe.Garbled, probe.Refused, probe.Unreachable:
 		return
+	case probe.Local: // there may be no connection, or we were stopped in the middle
+		if !s.greeted {
+			return
+		}
 	}
 	if s.over || !s.greeted && s.t.URL.Scheme == "smtps" {
 		return

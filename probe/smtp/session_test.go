@@ -85,3 +85,33 @@ func TestWait(t *testing.T) {
 		t.Errorf("and then: %+v", r)
 	}
 }
+
+// TestStopped: who is stopped in the middle says goodbye all the same.
+func TestStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	tg, heard := serve(t, "smtp", func(f *fake) {
+		f.say("220 mail.test")
+		f.hear()
+		stop()
+		f.hang()
+	})
+	r := probe.Once(ctx, Protocol, tg)
+	if r.Class != probe.Local {
+		t.Errorf("stopped, and yet %+v", r)
+	}
+	eventually(t, func() bool { return heard.String() == "EHLO [127.0.0.1]|QUIT" })
+}
+
+func eventually(t *testing.T, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := within(t, 5*time.Second)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			t.Fatal("it did not happen")
+		}
+	}
+}
