@@ -5,13 +5,16 @@
 // All of it together costs the broker a few info lines in its log. Held open,
 // the session repeats basic.qos as its ping and keeps the heartbeat going.
 //
-// What it does not see by default: a memory or disk alarm, because brokers tell
-// only those who publish. At depth "write" it publishes one empty message that
-// no queue can receive; then an alarm is told, to the held session as well.
+// What it does not see by default: a memory or disk alarm, because a broker
+// tells only those who publish while it is on. A conversation of depth "write"
+// publishes one empty message that no queue can receive, and is told; its ping
+// does not publish again.
 //
-// What leaves a trace: stopping before the vhost is open (depth greeting), or a
-// broker that falls silent in the middle. Both are a warning in its log, which
-// the protocol gives no way to avoid.
+// What leaves a trace: stopping before the vhost is open (depth greeting), a
+// broker that falls silent in the middle, and a conversation that an alarm
+// blocked, which the broker drops when its next heartbeat fails, after some 10
+// seconds. Each is a warning or an error in its log, which the protocol gives no
+// way to avoid.
 package amqp
 
 import (
