@@ -252,3 +252,18 @@ func (d *door) do(ctx context.Context, c failover.Command) error {
 	}
 	return &exit{exitNo, fmt.Errorf("not done: %s", text), answer.Hint}
 }
+
+// renderAnswer says what became of a command, and which gates were closed that
+// the daemon's sentence does not name.
+func renderAnswer(p paint, a failover.Answer) string {
+	if a.Done || a.Decision == nil {
+		return a.Text + "\n"
+	}
+	t := table{paint: p, indent: "  "}
+	for _, g := range a.Decision.Gates {
+		if !g.Open && !strings.Contains(a.Text, g.Why) {
+			t.row(cell{"✗", red}, cell{g.Gate, plain}, cell{g.Why, plain})
+		}
+	}
+	return a.Text + "\n" + t.String()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/failover/httpapi"
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
 )
 
 // One screen: what explain prints never has more lines or columns.
@@ -28,7 +29,7 @@ func renderExplanation(p paint, x failover.Explanation) string {
 	e := explanation{p, x}
 	top := append(e.head(), e.endpoints(6)...)
 	decision := e.decision()
-	tail := append(e.candidates(6), e.votes(4)...)
+	tail := append(e.candidates(6), e.votes()...)
 	switches := e.switches(3)
 	// The gates are the answer. Where there is no room for all, what they rest on gives way.
 	for len(top)+len(decision)+len(tail)+len(switches) > screenLines {
@@ -90,12 +91,16 @@ func (e explanation) head() []string {
 		add("protected", red, "no: "+s.Why)
 	}
 	if s.Hold != nil {
-		add("held", red, fmt.Sprintf("%s, by the gate %s, for %s", s.Hold.Kind, s.Hold.Gate, e.ago(s.Hold.Since)))
+		held := fmt.Sprintf("%s, by the gate %s, for %s", s.Hold.Kind, s.Hold.Gate, e.ago(s.Hold.Since))
+		if s.Outage != nil {
+			held += ", in an outage of " + e.ago(s.Outage.Since)
+		}
+		add("held", red, held)
 		if !e.shows(s.Hold.Gate) {
 			add("", plain, s.Hold.Why)
 		}
 	}
-	if s.Outage != nil {
+	if s.Outage != nil && s.Hold == nil {
 		add("outage", red, "for "+e.ago(s.Outage.Since))
 	}
 	if e.Blind != "" {
@@ -171,10 +176,22 @@ func (e explanation) decision() []string {
 		if g.Waived {
 			mark, why = cell{"~", yellow}, "waived by a person: "+why
 		}
-		t.row(mark, cell{g.Gate, plain}, cell{why, plain})
+		lines := []string{why}
+		if !g.Open { // the reason is what people came for
+			lines = wrap(why, screenColumns-gateColumn)
+		}
+		for i, line := range lines {
+			if i > 0 {
+				mark, g.Gate = cell{}, ""
+			}
+			t.row(mark, cell{g.Gate, plain}, cell{line, plain})
+		}
 	}
 	return e.lines(title, t)
 }
+
+// gateColumn is where the sentences of the gates begin, behind the longest name.
+const gateColumn = 2 + 3 + len("mass_failure") + 2
 
 // lastMatters reports whether the last wanted switch is what a person asks
 // about: while all is well it is history, and listed there.
@@ -206,18 +223,20 @@ func (e explanation) candidates(most int) []string {
 	return e.lines("Who could take over", t)
 }
 
-func (e explanation) votes(most int) []string {
+func (e explanation) votes() []string {
 	if e.Vote == nil {
 		return nil
 	}
-	var t table
-	for i, v := range e.Vote.Saw {
-		if i == most {
-			break
+	var saw []string
+	for _, v := range e.Vote.Saw {
+		text := v.Endpoint + " " + v.State.String()
+		if v.Class != probe.OK && v.Class != probe.None {
+			text += " (" + strings.TrimSpace(v.Class.String()+" "+v.Code) + ")"
 		}
-		t.row(cell{v.Endpoint, plain}, cell{v.State.String(), stateInk(v.State)}, cell{strings.TrimSpace(v.Class.String() + " " + v.Code), plain})
+		saw = append(saw, text)
 	}
-	return e.lines("Last vote of "+e.Vote.Observer, t)
+	title := "Last vote of " + e.Vote.Observer
+	return []string{"", e.in(bold, title) + ": " + cut(strings.Join(saw, ", "), screenColumns-2-utf8.RuneCountInString(title))}
 }
 
 func (e explanation) switches(most int) []string {
@@ -261,20 +280,4 @@ func wrap(text string, n int) []string {
 		at = len(head)
 	}
 	return []string{text[:at], cut(strings.TrimSpace(text[at:]), n)}
-}
-
-// renderAnswer says what became of a command, and which gates were closed.
-func renderAnswer(p paint, a failover.Answer) string {
-	var b strings.Builder
-	b.WriteString(a.Text + "\n")
-	if a.Decision != nil && !a.Done {
-		t := table{paint: p, indent: "  "}
-		for _, g := range a.Decision.Gates {
-			if !g.Open {
-				t.row(cell{"✗", red}, cell{g.Gate, plain}, cell{g.Why, plain})
-			}
-		}
-		b.WriteString(t.String())
-	}
-	return b.String()
 }

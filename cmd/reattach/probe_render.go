@@ -97,9 +97,9 @@ func meaning(r probe.Result, p probe.Protocol) string {
 	case r.Class == probe.Local:
 		text += "No evidence of anything: while it lasts, the daemon suspends its judgement."
 	case r.Class.Answered():
-		text += "No evidence of failure, so no failover: a standby would mostly do the same. The daemon alerts."
+		text += "No evidence of failure, so no failover: the server answered. The daemon tells people."
 	default:
-		text += "No evidence of failure, so no failover: it is for a person to mend. The daemon alerts."
+		text += "No evidence of failure, so no failover: this is for a person to mend. The daemon tells people."
 	}
 	return text
 }

@@ -13,7 +13,7 @@ import (
 
 // Times of a reload.
 const (
-	secretsEvery = 5 * time.Second  // the secrets' files are looked at
+	secretsEvery = 2 * time.Second  // the secrets' files are looked at
 	reloadTime   = 10 * time.Second // for the engine to answer
 	reloadPause  = time.Minute      // after a reload that nobody asked for failed
 )

@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
+		Deadline: time.Now().Add(2 * time.Minute), // a daemon that does not end is killed, and shows where it stood
 		Setup: func(env *testscript.Env) error {
 			s := &servers{all: map[string]*server{}}
 			env.Values["servers"] = s
@@ -212,4 +213,16 @@ func (s *server) serve(nc net.Conn) {
 			fmt.Fprint(nc, "ERROR\r\n")
 		}
 	}
+}
+
+// freePort returns a port of loopback that refuses.
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
 }
