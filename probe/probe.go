@@ -312,6 +312,7 @@ const goodbyeTime = time.Second
 
 // Once has one whole fresh conversation, goodbye included.
 func Once(ctx context.Context, p Protocol, t Target) Result {
+	t.Idle = 0 // it is over before it can be silent
 	held, r := Open(ctx, p, t)
 	if held != nil {
 		goodbye(ctx, held)

@@ -23,6 +23,9 @@ type echo struct {
 }
 
 func (p echo) Open(ctx context.Context, t probe.Target) (probe.Held, probe.Result) {
+	if t.Idle != 0 {
+		return nil, probe.Result{Class: probe.Misconfigured, Err: "a conversation that ends at once asks for no idleness"}
+	}
 	c, err := probe.Dial(ctx, t)
 	if err == nil {
 		c.Enter(probe.PhasePing)
@@ -71,7 +74,7 @@ func TestOnce(t *testing.T) {
 	addr := serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
 	protocol, p := echoProtocol()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := probe.Once(ctx, protocol, probe.Target{URL: parse(t, "echo://"+addr.String()), Timeout: time.Second})
+	r := probe.Once(ctx, protocol, probe.Target{URL: parse(t, "echo://"+addr.String()), Timeout: time.Second, Idle: time.Minute})
 	if r.Class != probe.OK || r.Kind != probe.Fresh || r.Addr != addr.String() || !slices.Equal(r.Addrs, []string{addr.String()}) ||
 		r.Timings[probe.PhaseResolve] <= 0 || r.Ended.Before(r.Began) {
 		t.Errorf("%+v", r)

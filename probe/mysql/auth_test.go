@@ -64,6 +64,17 @@ func TestEd25519(t *testing.T) {
 	}
 }
 
+func TestParsecRefuses(t *testing.T) {
+	for name, salt := range map[string]string{
+		"short": "P\x00salt", "empty": "", "long": "P\x00" + strings.Repeat("s", 19), "another derivation": "Q\x00" + strings.Repeat("s", 18),
+		"more iterations than can be wanted": "P\x04" + strings.Repeat("s", 18),
+	} {
+		if _, err := proveParsec("s3cret", seed, []byte(salt)); err == nil {
+			t.Errorf("%s passed", name)
+		}
+	}
+}
+
 func publicPEM(t testing.TB, key any) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)

@@ -110,9 +110,10 @@ func FuzzColumns(f *testing.F) {
 // FuzzLogin: whatever a server asks for in the middle of a login in clear text,
 // the password is not in the answer.
 func FuzzLogin(f *testing.F) {
-	for _, plugin := range []string{pluginNative, pluginCaching, pluginSHA256, pluginEd25519, pluginClear} {
+	for _, plugin := range []string{pluginNative, pluginCaching, pluginSHA256, pluginEd25519, pluginParsec, pluginClear} {
 		f.Add([]byte("\xfe"+plugin+"\x00seedseedseedseedseed\x00"), plugin)
 		f.Add([]byte("\x01\x04"), plugin)
+		f.Add([]byte("\x01P\x00salted salted salt"), plugin)
 	}
 	f.Fuzz(func(t *testing.T, p []byte, plugin string) {
 		if len(p) == 0 {

@@ -336,7 +336,8 @@ func testTurnedAway(t *testing.T, d db) {
 }
 
 func testMethods(t *testing.T, d db) {
-	d.exec(t, "INSTALL SONAME 'auth_ed25519'",
+	d.exec(t, "INSTALL SONAME 'auth_ed25519'", "INSTALL SONAME 'auth_parsec'",
+		"CREATE USER par@'%' IDENTIFIED VIA parsec USING PASSWORD('par-secret')",
 		"CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('ed-secret')",
 		"CREATE USER void@'%' IDENTIFIED BY ''",
 		"CREATE USER sock@'%' IDENTIFIED VIA unix_socket",
@@ -348,6 +349,12 @@ func testMethods(t *testing.T, d db) {
 	if r.Facts["auth_method"] != "client_ed25519" {
 		t.Errorf("the method was %v", r.Facts["auth_method"])
 	}
+	r = once(t, target(t, d.url("par", "par-secret", ""))) // go-sql-driver does not speak it
+	want(t, r, probe.OK, probe.PhaseRole, "")
+	if r.Facts["auth_method"] != "parsec" {
+		t.Errorf("the method was %v", r.Facts["auth_method"])
+	}
+	want(t, once(t, target(t, d.url("par", "wrong", ""))), probe.Auth, probe.PhaseAuth, "1045")
 	d.agree(t, "ed", "ed-secret", "", probe.OK, 0)
 	d.agree(t, "ed", "wrong", "", probe.Auth, 1045)
 	d.agree(t, "void", "", "", probe.OK, 0)

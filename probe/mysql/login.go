@@ -153,6 +153,8 @@ func (l *login) prove() ([]byte, error) {
 		return proveCaching(l.password, l.seed), nil
 	case pluginEd25519:
 		return proveEd25519(l.password, l.seed)
+	case pluginParsec:
+		return nil, nil // asks for the salt
 	case pluginClear:
 		if !l.w.c.Encrypted() {
 			return nil, probe.Failure{Class: probe.Auth, Text: "the account wants its password in clear text, which needs TLS"}
@@ -178,7 +180,12 @@ const (
 
 // more answers what a method says in its course.
 func (l *login) more(p []byte) (answer []byte, wanted bool, err error) {
-	if l.plugin != pluginCaching && l.plugin != pluginSHA256 {
+	switch l.plugin {
+	case pluginParsec:
+		answer, err = proveParsec(l.password, l.seed, p)
+		return answer, true, err
+	case pluginCaching, pluginSHA256:
+	default:
 		return nil, true, garbled("more of a method that has no more")
 	}
 	if l.plugin == pluginCaching && len(p) == 1 {

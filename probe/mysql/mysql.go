@@ -9,6 +9,11 @@
 // as nobody, which the server refuses and does not count. What is left then is
 // one line "access denied"; it is also what a wrong password leaves.
 //
+// Without TLS no password crosses the wire in clear text. But caching_sha2_password
+// and sha256_password may then send it encrypted by a key that the server names,
+// as client libraries do, and nobody vouches for that key: where the network is
+// not trusted, say tls { mode = "verify" }.
+//
 // Not spoken: protocol 9, and the methods of authentication that need more
 // than a password (GSSAPI, LDAP, PAM's dialog, WebAuthn). An account that wants
 // one is of class auth. A conversation at depth read or write goes as deep as
