@@ -168,7 +168,7 @@ func explanationOf(r failover.ResourceStatus, last *policy.Decision) failover.Ex
 }
 
 func TestExplain(t *testing.T) {
-	held, waived := gates("candidate"), gates("")
+	held, waived, crowd := gates("candidate"), gates(""), gates("candidate")
 	waived.Gates[6].Waived = true
 	unread := explanationOf(mail(), nil)
 	unread.IfDown, unread.History, unread.Vote, unread.Blind = policy.Decision{}, nil, nil, "the store has not answered yet"
@@ -177,14 +177,14 @@ func TestExplain(t *testing.T) {
 	many := orders()
 	for range 20 {
 		many.Endpoints = append(many.Endpoints, many.Endpoints[1])
-		held.Candidates = append(held.Candidates, held.Candidates[1])
+		crowd.Candidates = append(crowd.Candidates, crowd.Candidates[1])
 	}
 	for name, x := range map[string]failover.Explanation{
 		"explain-held":     explanationOf(orders(), &held),
 		"explain-calm":     explanationOf(sessions(), &held), // what was held is history
 		"explain-unread":   unread,
 		"explain-observe":  explanationOf(observed, &waived),
-		"explain-many":     explanationOf(many, &held),
+		"explain-many":     explanationOf(many, &crowd),
 		"explain-unwanted": explanationOf(mail(), nil),
 	} {
 		got := renderExplanation(paint{}, x)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/reattach/reattach/configs"
 	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/embedded"
+	"github.com/reattach/reattach/failover/httpapi"
 	"github.com/reattach/reattach/policy"
 	"github.com/reattach/reattach/probe"
 )
@@ -74,6 +76,12 @@ func checkLive(ctx context.Context, conf *configs.Config) *liveReport {
 	switch {
 	case errors.Is(err, errNoFile):
 		report.Note = "the store's file does not exist yet; the daemon creates it"
+	case errors.Is(err, embedded.ErrLocked):
+		if seen, err = askDaemon(ctx, conf.Listen.Socket); err != nil {
+			report.Store = embedded.ErrLocked.Error() + ", and " + err.Error()
+			break
+		}
+		report.Note = "the running daemon has the store open: this is what it says"
 	case err != nil:
 		report.Store = err.Error()
 	}
@@ -151,6 +159,18 @@ func readStore(ctx context.Context, conf *configs.Config, results map[string][]p
 	return &sight{h.engine.Status(time.Now()), h.entries}, nil
 }
 
+// askDaemon asks the daemon that has the store open.
+func askDaemon(ctx context.Context, socket string) (*sight, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	raw, err := httpapi.NewClient(socket).Status(ctx, "")
+	if err != nil {
+		return nil, asked(err, socket)
+	}
+	status, err := httpapi.ParseStatus(raw)
+	return &sight{status: status}, err
+}
+
 func (h *handsTied) controls(ctx context.Context) ([]failover.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -186,21 +206,21 @@ func (h *handsTied) read(ctx context.Context, t failover.Transact) (failover.Rep
 }
 
 // describe adds what the store says of a resource.
-func (l *liveResource) describe(r *policy.Resource, seen *sight) {
-	i := slices.IndexFunc(seen.status.Resources, func(s failover.ResourceStatus) bool { return s.Name == r.Name })
+func (r *liveResource) describe(def *policy.Resource, seen *sight) {
+	i := slices.IndexFunc(seen.status.Resources, func(s failover.ResourceStatus) bool { return s.Name == def.Name })
 	if i < 0 {
 		return
 	}
 	s := seen.status.Resources[i]
-	l.Condition, l.Detail, l.Attached, l.Protected, l.Why = s.Condition, s.Detail, s.Attached, s.Protected, s.Why
-	for j, h := range r.Handles {
+	r.Condition, r.Detail, r.Attached, r.Protected, r.Why = s.Condition, s.Detail, s.Attached, s.Protected, s.Why
+	for j, h := range def.Handles {
 		out := liveHandle{Key: h.Key}
 		if j < len(s.Handles) {
 			out.Names, out.Ours = s.Handles[j].Names, s.Handles[j].Ours
 		}
 		if e := seen.entries[h.Key]; e.Exists() {
-			out.Differs = differences(h, r, string(e.Value))
+			out.Differs = differences(h, def, string(e.Value))
 		}
-		l.Handles = append(l.Handles, out)
+		r.Handles = append(r.Handles, out)
 	}
 }

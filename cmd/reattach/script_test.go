@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/embedded"
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +34,8 @@ func TestMain(m *testing.M) {
 //	server NAME                 start, or start again, a server; $NAME is its address
 //	stop NAME                   stop it; its address then refuses
 //	freeport NAME               an address that refuses; $NAME is it
+//	put KEY VALUE               write a key into store.db, which nobody has open
+//	del KEY                     delete it
 //	hup                         send SIGHUP to what runs in the background
 //	term                        send SIGTERM
 //	get URL REGEXP              an HTTP GET's body matches
@@ -51,7 +56,13 @@ func TestScripts(t *testing.T) {
 			"exit": scriptExit, "until": scriptUntil, "server": scriptServer, "stop": scriptStop, "freeport": scriptFreePort,
 			"hup":  func(ts *testscript.TestScript, _ bool, _ []string) { scriptSignal(ts, syscall.SIGHUP) },
 			"term": func(ts *testscript.TestScript, _ bool, _ []string) { scriptSignal(ts, syscall.SIGTERM) },
-			"get":  scriptGet, "getuntil": scriptGetUntil,
+			"put": func(ts *testscript.TestScript, _ bool, args []string) {
+				scriptWrite(ts, failover.Op{Verb: failover.Set, Key: args[0], Value: []byte(args[1])})
+			},
+			"del": func(ts *testscript.TestScript, _ bool, args []string) {
+				scriptWrite(ts, failover.Op{Verb: failover.Delete, Key: args[0]})
+			},
+			"get": scriptGet, "getuntil": scriptGetUntil,
 		},
 	})
 }
@@ -125,6 +136,17 @@ func fetch(ts *testscript.TestScript, url string) []byte {
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	return body
+}
+
+// scriptWrite writes as somebody else than reattach would.
+func scriptWrite(ts *testscript.TestScript, op failover.Op) {
+	store, err := embedded.Open(ts.MkAbs("store.db"))
+	ts.Check(err)
+	reply, err := store.Txn(context.Background(), []failover.Op{op})
+	ts.Check(errors.Join(err, store.Close()))
+	if !reply.OK {
+		ts.Fatalf("%v", reply.Failed)
+	}
 }
 
 // servers are those of one script.
