@@ -163,7 +163,7 @@ func (l *Loop) emit(ctx context.Context, r Result) {
 // converse has fresh conversations: each FreshInterval beside a held session,
 // each SuspectInterval during an examination.
 func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.WaitGroup) {
-	results := make(chan Class, examineInFlight)
+	results := make(chan time.Time, examineInFlight) // when those that ended began
 	calm := time.NewTicker(l.Pace.FreshInterval)
 	defer calm.Stop()
 	e := examination{every: l.Pace.SuspectInterval}
@@ -171,9 +171,9 @@ func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.
 	launch := func() {
 		e.inFlight++
 		group.Go(func() {
-			r := Once(ctx, l.Protocol, l.Target())
-			l.emit(ctx, r)
-			results <- r.Class // never blocks: there is room for all that are in flight
+			began := time.Now()
+			l.emit(ctx, Once(ctx, l.Protocol, l.Target()))
+			results <- began // never blocks: there is room for all that are in flight
 		})
 	}
 	for {
@@ -184,8 +184,8 @@ func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.
 			e.hinted()
 		case on := <-l.examine:
 			e.asked(on)
-		case class := <-results:
-			e.ended(class)
+		case began := <-results:
+			e.ended(began)
 		case <-calm.C:
 			if l.Protocol.Holds && e.inFlight == 0 {
 				launch()
@@ -201,23 +201,24 @@ func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.
 
 // examination is when fresh conversations follow quickly on one another:
 // because the engine asked, or because a session gave a hint, until one
-// conversation since has ended well.
+// conversation that began since has ended.
 type examination struct {
 	every    time.Duration
 	on, hint bool
+	hintAt   time.Time
 	inFlight int
 	last     time.Time
 	timer    *time.Timer
 }
 
-func (e *examination) hinted()       { e.hint = true }
+func (e *examination) hinted()       { e.hint, e.hintAt = true, time.Now() }
 func (e *examination) asked(on bool) { e.on, e.hint = on, e.hint && on }
 
-// ended counts one conversation; any conclusive end also ends the hint, for
+// ended counts one conversation. One that began after the hint also ends it:
 // from here on the engine says whether to go on.
-func (e *examination) ended(Class) {
+func (e *examination) ended(began time.Time) {
 	e.inFlight--
-	e.hint = false
+	e.hint = e.hint && began.Before(e.hintAt)
 }
 
 // due reports whether to begin a conversation now, and sets the timer for the next.
