@@ -306,7 +306,7 @@ func TestPostscreen(t *testing.T) {
 	r := once(t, tg)
 	want(t, r, probe.OK, probe.PhasePing, "")
 	if r.Timings[probe.PhaseGreet] < time.Second {
-		t.Logf("postscreen kept nothing back: %v", r.Timings[probe.PhaseGreet])
+		t.Errorf("postscreen kept nothing back: %v", r.Timings[probe.PhaseGreet])
 	}
 	tg.Timeout = time.Second
 	want(t, once(t, tg), probe.Timeout, probe.PhaseGreet, "")
