@@ -404,6 +404,9 @@ func TestEndWithinAHang(t *testing.T) {
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("it took %v to end", took)
 		}
+		if seen := w.after(0); count(seen, probe.Result.Failed) != 0 {
+			t.Errorf("our own end is told as a fault: %+v", seen)
+		}
 	})
 }
 
