@@ -2,6 +2,7 @@ package configs_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,6 +205,38 @@ func TestHandles(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("handles (-want +got):\n%s", diff)
 	}
+}
+
+// TestURLEncode makes every character fit for a password in a URL, whoever
+// decodes it: a plus would stand for a space to some, and not to others.
+func TestURLEncode(t *testing.T) {
+	const password = "a b+c/d?e#f@g:h%i&j=kéÿ\"'\\$"
+	opts := options()
+	opts.Env = func(string) (string, bool) { return password, true }
+	text := strings.ReplaceAll(pair("mysql", ""), "app@", `app:${urlencode(env("X"))}@`)
+	c, diags := configs.Parse("test.hcl", []byte(text), opts)
+	if c == nil {
+		t.Fatal(diags)
+	}
+	if got := c.Resources[0].Endpoints[0].Target.URL.Password.Reveal(); got != password {
+		t.Errorf("password %q, want %q", got, password)
+	}
+	value := c.Resources[0].Handles[0].Values[0].Reveal()
+	if u, err := url.Parse(value); err != nil {
+		t.Errorf("the handle %q is no URL: %v", value, err)
+	} else if got, _ := u.User.Password(); got != password {
+		t.Errorf("the handle %q holds password %q, want %q", value, got, password)
+	}
+	if strings.Contains(urlencoded(t, " "), "+") {
+		t.Error("a space becomes a plus")
+	}
+}
+
+func urlencoded(t *testing.T, s string) string {
+	t.Helper()
+	c := load(t, "observer {\n  zone = \"z\"\n}\n"+strings.ReplaceAll(pair("mysql", ""), `handle = "production/URL"`,
+		fmt.Sprintf("handles = { \"k\" = \"${endpoint.host}${urlencode(%q)}\" }", s)))
+	return c.Resources[0].Handles[0].Values[0].Reveal()
 }
 
 func TestProbe(t *testing.T) {

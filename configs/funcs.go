@@ -18,7 +18,7 @@ import (
 // functions names what expressions can call.
 var functions = map[string]bool{
 	"env": true, "file": true, "urlencode": true, "trimspace": true, "lower": true, "upper": true, "replace": true,
-	"join": true, "split": true, "format": true, "coalesce": true, "jsonencode": true, "jsondecode": true,
+	"join": true, "split": true, "coalesce": true, "jsonencode": true, "jsondecode": true,
 	"base64encode": true, "base64decode": true,
 }
 
@@ -54,7 +54,6 @@ func (l *loader) context(name string) *hcl.EvalContext {
 		"replace":      stdlib.ReplaceFunc,
 		"join":         stdlib.JoinFunc,
 		"split":        stdlib.SplitFunc,
-		"format":       stdlib.FormatFunc,
 		"coalesce":     stdlib.CoalesceFunc,
 		"jsonencode":   stdlib.JSONEncodeFunc,
 		"jsondecode":   stdlib.JSONDecodeFunc,

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"regexp"
@@ -51,7 +50,6 @@ func load(sources []*source, r *report, opts Options) (*Config, Diagnostics) {
 		}
 	}
 	if !unreadable { // else what is missing may only be what could not be read
-		slices.SortStableFunc(top.inner, func(a, b *section) int { return l.written(a.header, b.header) })
 		l.build(top)
 	}
 	diags := r.diagnostics()
@@ -59,11 +57,6 @@ func load(sources []*source, r *report, opts Options) (*Config, Diagnostics) {
 		return nil, diags
 	}
 	return l.config, diags
-}
-
-// written orders two places by file and line.
-func (l *loader) written(a, b hcl.Range) int {
-	return cmp.Or(l.order[a.Filename]-l.order[b.Filename], a.Start.Byte-b.Start.Byte)
 }
 
 // build makes the configuration of what was written.

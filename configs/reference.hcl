@@ -3,7 +3,7 @@
 #
 # Text may hold expressions: env("NAME") reads an environment variable (one that
 # is not set is an error), file("PATH") a file without the newline at its end;
-# urlencode, trimspace, lower, upper, replace, join, split, format, coalesce,
+# urlencode, trimspace, lower, upper, replace, join, split, coalesce,
 # jsonencode, jsondecode, base64encode and base64decode do what they are called.
 # Files named by file() are read again when they change. Relative paths are
 # relative to this file. Durations are texts with a unit: "500ms", "10s", "2m".

@@ -116,6 +116,19 @@ func TestReportsAreStable(t *testing.T) {
 	}
 }
 
+func TestTooLarge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "large.hcl")
+	if err := os.WriteFile(path, []byte(pair("mysql", "")+strings.Repeat("#", 1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if config, diags := configs.Load([]string{path}, options()); config != nil || !strings.Contains(diags.String(), "larger than") {
+		t.Errorf("a file of more than a mebibyte is read:\n%s", diags)
+	}
+	if config, diags := configs.Parse(path, []byte(pair("mysql", "")+strings.Repeat("#", 1<<20)), options()); config != nil || !strings.Contains(diags.String(), "larger than") {
+		t.Errorf("a text of more than a mebibyte is read:\n%s", diags)
+	}
+}
+
 func TestNoSuchPath(t *testing.T) {
 	for _, paths := range [][]string{nil, {"testdata/none.hcl"}, {t.TempDir()}} {
 		config, diags := configs.Load(paths, options())
