@@ -46,7 +46,7 @@ func TestMask(t *testing.T) {
 		{"half of it in parts", `url = "mysql://app:s3${env("A")}cret@db1/orders"`, `url = "mysql://app:***${env("A")}***@db1/orders"`},
 		{"a literal in parts", `url = "mysql://app:${urlencode("s3cret")}@db1/orders"`, `url = "mysql://app:${urlencode("***")}@db1/orders"`},
 		{"an accidental part", `url = "mysql://app:${s3cret}@db1/orders"`, `url = "mysql://app:${***}@db1/orders"`},
-		{"a URL joined", `url = join("", ["mysql://app:", "s3cret"])`, `url = join("***", ["***", "***"])`},
+		{"a URL joined", `url = join("", ["mysql://app:", "s3cret"])`, `url = join("", ["***", "***"])`},
 		{"a URL without quotes", `url = x://app:s3cret@db1`, `url = x:`},
 		{"a DSN", `"production/DSN" = "app:s3cret@tcp(${endpoint.host})/orders"`, `"production/DSN" = "app:***@tcp(${endpoint.host})/orders"`},
 		{"a JDBC URL", `"production/JDBC" = "jdbc:mysql://app:s3cret@${endpoint.host}/x?password=s3cret"`, `"production/JDBC" = "jdbc:mysql://app:***@${endpoint.host}/x?password=***"`},
