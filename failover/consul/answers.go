@@ -1,7 +1,6 @@
 package consul
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,8 @@ import (
 )
 
 // answers adds the token to each request and makes errors of the answers that
-// are none: consul/api keeps the status of a failed transaction to itself.
+// are none, redirects too: consul/api keeps the status of a failed transaction to
+// itself.
 type answers struct {
 	next   http.RoundTripper
 	config Config
@@ -92,7 +92,7 @@ func closeBody(body io.Closer) error {
 }
 
 // classify wraps an error of consul/api in what it means for what was asked.
-func classify(ctx context.Context, err error) error {
+func classify(err error) error {
 	var answer *statusError
 	if errors.As(err, &answer) {
 		switch answer.status {
@@ -105,9 +105,6 @@ func classify(ctx context.Context, err error) error {
 	}
 	if errors.Is(err, errToken) {
 		return fmt.Errorf("%w: %w", failover.ErrDenied, err)
-	}
-	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
-		err = fmt.Errorf("%w: %w", ended, err)
 	}
 	return fmt.Errorf("%w: %w", failover.ErrUnknown, err)
 }

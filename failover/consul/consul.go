@@ -78,10 +78,7 @@ func New(config Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
 	}
-	httpClient := &http.Client{
-		Transport:     &answers{next: transport, config: config},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	httpClient := &http.Client{Transport: &answers{next: transport, config: config}}
 	client, err := api.NewClient(&api.Config{
 		Address: base.Host, Scheme: base.Scheme, PathPrefix: base.Path, HttpClient: httpClient,
 		Datacenter: config.Datacenter, Namespace: config.Namespace, Partition: config.Partition,
@@ -118,7 +115,7 @@ func (s *Store) txn(ctx context.Context, ops []failover.Op) (failover.Reply, err
 	options := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
 	ok, answer, _, err := s.client.Txn().Txn(s.toConsul(ops), options)
 	if err != nil {
-		return failover.Reply{}, classify(ctx, err)
+		return failover.Reply{}, classify(err)
 	}
 	if !ok {
 		return refused(answer)
@@ -154,7 +151,7 @@ func (s *Store) list(ctx context.Context, prefix string, index uint64) ([]failov
 	pairs, meta, err := s.client.KV().List(prefix, options)
 	switch {
 	case err != nil:
-		return nil, 0, classify(ctx, err)
+		return nil, 0, classify(err)
 	case meta.ResultsFilteredByACLs:
 		return nil, 0, fmt.Errorf("%w: some keys below %q may not be read", failover.ErrDenied, prefix)
 	case meta.LastIndex == 0:

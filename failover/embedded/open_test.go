@@ -2,11 +2,13 @@ package embedded_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -141,31 +143,85 @@ func TestOpenEmptyFile(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	store, err := embedded.Open(filepath.Join(t.TempDir(), "store.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		store, err := embedded.Open(filepath.Join(t.TempDir(), "store.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, store, "a/b", "one")
+		_, index, err := store.Watch(t.Context(), "a/", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error)
+		go func() {
+			_, _, err := store.Watch(context.Background(), "a/", index)
+			ended <- err
+		}()
+		synctest.Wait()
+		started := time.Now()
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		calls := map[string]error{"a waiting watch": <-ended}
+		if took := time.Since(started); took != 0 {
+			t.Errorf("a waiting watch ended %v after Close", took)
+		}
+		_, _, calls["a watch"] = store.Watch(t.Context(), "a/", 0)
+		_, calls["a read"] = store.Txn(t.Context(), []failover.Op{{Verb: failover.Get, Key: "a"}})
+		_, calls["a write"] = store.Txn(t.Context(), []failover.Op{{Verb: failover.Set, Key: "a"}})
+		for name, err := range calls {
+			if !errors.Is(err, embedded.ErrClosed) || !errors.Is(err, failover.ErrUnknown) {
+				t.Errorf("%s after Close: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestWatchUnchanged: a watch that nothing wakes returns after five minutes.
+func TestWatchUnchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := open(t)
+		put(t, store, "a/b", "one")
+		_, index, err := store.Watch(t.Context(), "a/", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		started := time.Now()
+		entries, next, err := store.Watch(t.Context(), "a/", index)
+		if took := time.Since(started); took != 5*time.Minute || len(entries) != 1 || next != index || err != nil {
+			t.Errorf("after %v: %v, index %d after %d, %v", took, entries, next, index, err)
+		}
+	})
+}
+
+// TestWatchForgotten: a deletion that nobody watched is seen even after so many
+// others that it was forgotten.
+func TestWatchForgotten(t *testing.T) {
+	store := open(t)
 	put(t, store, "a/b", "one")
 	_, index, err := store.Watch(t.Context(), "a/", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
-	go func() {
-		_, _, err := store.Watch(context.Background(), "a/", index)
-		ended <- err
-	}()
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	calls := map[string]error{"a waiting watch": <-ended}
-	_, _, calls["a watch"] = store.Watch(t.Context(), "a/", 0)
-	_, calls["a read"] = store.Txn(t.Context(), []failover.Op{{Verb: failover.Get, Key: "a"}})
-	_, calls["a write"] = store.Txn(t.Context(), []failover.Op{{Verb: failover.Set, Key: "a"}})
-	for name, err := range calls {
-		if !errors.Is(err, embedded.ErrClosed) || !errors.Is(err, failover.ErrUnknown) {
-			t.Errorf("%s after Close: %v", name, err)
+	remove(t, store, "a/b")
+	for range 12 {
+		var ops []failover.Op
+		for range failover.TxnOps {
+			ops = append(ops, failover.Op{Verb: failover.Set, Key: "other/" + rand.Text()})
 		}
+		if _, err := store.Txn(t.Context(), ops); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Txn(t.Context(), []failover.Op{{Verb: failover.DeleteTree, Key: "other/"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	entries, next, err := store.Watch(ctx, "a/", index)
+	if err != nil || len(entries) != 0 || next <= index {
+		t.Errorf("%v, index %d after %d, %v", entries, next, index, err)
 	}
 }
 
