@@ -6,43 +6,68 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/reattach/reattach/probe"
 )
 
-// nameserver makes this process ask a nameserver of the test's own, until the
-// test ends. answer gets a name and returns its addresses and a response code;
-// it is silent where the code is negative.
+// answers is what the process's only nameserver says: the addresses of a name,
+// and a response code; it is silent where that is negative.
+var answers atomic.Pointer[func(name string) (addrs []string, code int)]
+
+// The resolver is set once and for all, because lookups that were given up go
+// on for a moment beside whatever test comes next.
+func init() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return &nameConn{ctx: ctx}, nil
+	}}
+}
+
+// nameserver sets what the nameserver says, until the test ends.
 func nameserver(t *testing.T, answer func(name string) (addrs []string, code int)) {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(q)
-			if err != nil {
-				return
-			}
-			if reply := respond(q[:n], answer); reply != nil {
-				_, _ = pc.WriteTo(reply, from)
-			}
-		}
-	}()
-	old := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", pc.LocalAddr().String())
-	}}
-	t.Cleanup(func() { net.DefaultResolver = old; _ = pc.Close(); <-done })
+	old := answers.Swap(&answer)
+	t.Cleanup(func() { answers.Store(old) })
 }
+
+// nameConn is a connection to the nameserver, framed as over TCP.
+type nameConn struct {
+	net.Conn
+	ctx   context.Context
+	reply []byte
+}
+
+func (c *nameConn) SetDeadline(time.Time) error { return nil }
+func (c *nameConn) Close() error                { return nil }
+
+func (c *nameConn) Write(q []byte) (int, error) {
+	answer := func(string) ([]string, int) { return nil, nameError }
+	if set := answers.Load(); set != nil {
+		answer = *set
+	}
+	if reply := respond(q[2:], answer); reply != nil {
+		c.reply = append([]byte{0, byte(len(reply))}, reply...)
+	}
+	return len(q), nil
+}
+
+func (c *nameConn) Read(b []byte) (int, error) {
+	if c.reply == nil {
+		<-c.ctx.Done()
+		return 0, os.ErrDeadlineExceeded
+	}
+	n := copy(b, c.reply)
+	c.reply = c.reply[n:]
+	return n, nil
+}
+
+// Response codes.
+const nameError, serverFailure = 3, 2
 
 // respond builds the answer to a question for addresses of version 4.
 func respond(q []byte, answer func(string) ([]string, int)) []byte {
@@ -92,7 +117,6 @@ func serveAt(t *testing.T, addr netip.AddrPort, handle func(net.Conn)) {
 // the name is ours to mend, its silence is our own fault, and neither is
 // evidence.
 func TestNameservers(t *testing.T) {
-	const nameError, serverFailure = 3, 2
 	for _, c := range []struct {
 		name  string
 		code  int
