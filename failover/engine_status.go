@@ -144,7 +144,13 @@ func (r *resource) handleStatus(i int, h policy.Handle) HandleStatus {
 	}
 	entry := r.reading.Handles[i]
 	s.Index, s.Ours = entry.ModifyIndex, isOurs(r.state, r.reading.State, entry)
-	if at, _ := h.Named(string(entry.Value)); entry.Exists() && at >= 0 {
+	at, _ := h.Named(string(entry.Value))
+	if r.attached >= 0 {
+		if names, _ := h.Names(string(entry.Value), r.attached); names {
+			at = r.attached
+		}
+	}
+	if entry.Exists() && at >= 0 {
 		s.Names = r.def.Endpoints[at].Name
 	}
 	return s

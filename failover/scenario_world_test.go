@@ -39,7 +39,7 @@ func defineResource(t *testing.T, name string, words []string) *policy.Resource 
 		Protocol: probe.Protocol{Name: "mysql", Holds: true, Traits: probe.Traits{StoreOfData: true, Taints: true}},
 		Pace:     probe.Pace{Interval: time.Second, FreshInterval: 10 * time.Second, SuspectInterval: 100 * time.Millisecond},
 		Judge:    policy.Thresholds{Bad: 3, Of: 3, Rise: 2, Sustain: 10 * time.Second}}
-	keys := 1
+	keys, same := 1, false
 	for _, word := range words {
 		key, value, set := strings.Cut(word, "=")
 		if !set {
@@ -57,6 +57,8 @@ func defineResource(t *testing.T, name string, words []string) *policy.Resource 
 			r.Mode = policy.Observe
 		case "handles":
 			keys = int(value[0] - '0')
+		case "same": // the last handle says the same of every endpoint
+			same = true
 		case "cache":
 			r.Protocol.Traits = probe.Traits{Taints: true, RestartClears: true}
 		case "queue":
@@ -75,6 +77,9 @@ func defineResource(t *testing.T, name string, words []string) *policy.Resource 
 		h := policy.Handle{Key: fmt.Sprintf("app/%s/URL%d", name, i)}
 		for _, ep := range r.Endpoints {
 			h.Values = append(h.Values, probe.Secret(ep.Target.URL.Reveal()))
+		}
+		if same && i == keys-1 {
+			h.Values = slices.Repeat([]probe.Secret{"orders"}, len(r.Endpoints))
 		}
 		r.Handles = append(r.Handles, h)
 	}

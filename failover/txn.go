@@ -212,21 +212,11 @@ func isOurs(s State, state, handle Entry) bool {
 // conditionOf says what a resource's handles are, which endpoint they name (-1:
 // none), and in a few words what is odd about them.
 func conditionOf(r *policy.Resource, s State, rd *Reading) (c policy.Condition, endpoint int, detail string) {
-	named, exact, missing, strange := -1, true, []string{}, ""
-	for i, h := range r.Handles {
-		e := rd.Handles[i]
+	named, exact, strange := namedBy(r, s, rd)
+	var missing []string
+	for _, e := range rd.Handles {
 		if !e.Exists() {
-			missing = append(missing, h.Key)
-			continue
-		}
-		at, same := h.Named(string(e.Value))
-		switch {
-		case at < 0:
-			strange = h.Key + " holds a value that no endpoint has"
-		case named >= 0 && named != at:
-			strange = "they name different endpoints"
-		default:
-			named, exact = at, exact && same
+			missing = append(missing, e.Key)
 		}
 	}
 	if !rd.State.Exists() {
@@ -246,6 +236,36 @@ func conditionOf(r *policy.Resource, s State, rd *Reading) (c policy.Condition, 
 	return conditionOfOurs(r, s, named, exact, strange)
 }
 
+// namedBy returns the endpoint that all handles name, and whether they are
+// spelled as they would be now; -1 if there is none, and then why. Of several,
+// it is the recorded one.
+func namedBy(r *policy.Resource, s State, rd *Reading) (endpoint int, exact bool, strange string) {
+	endpoint = -1
+	for i, ep := range r.Endpoints {
+		all, same := true, true
+		for j, h := range r.Handles {
+			if e := rd.Handles[j]; e.Exists() {
+				names, spelt := h.Names(string(e.Value), i)
+				all, same = all && names, same && spelt
+			}
+		}
+		if all && (endpoint < 0 || same && !exact || same == exact && ep.Name == s.Attached) {
+			endpoint, exact = i, same
+		}
+	}
+	if endpoint >= 0 {
+		return endpoint, exact, ""
+	}
+	for j, h := range r.Handles {
+		if e := rd.Handles[j]; e.Exists() {
+			if at, _ := h.Named(string(e.Value)); at < 0 {
+				return -1, false, h.Key + " holds a value that no endpoint has"
+			}
+		}
+	}
+	return -1, false, "they name different endpoints"
+}
+
 func conditionWithoutState(named, handles int, missing []string, strange string) (policy.Condition, int, string) {
 	switch {
 	case len(missing) == handles:
@@ -262,7 +282,7 @@ func conditionWithoutState(named, handles int, missing []string, strange string)
 // lead to, whatever its name was when they were written.
 func conditionOfOurs(r *policy.Resource, s State, named int, exact bool, strange string) (policy.Condition, int, string) {
 	attached := r.Endpoint(s.Attached)
-	if named >= 0 && strange == "" {
+	if named >= 0 {
 		attached = named
 	}
 	switch {

@@ -110,23 +110,31 @@ func (r *Resource) Hash(observers []string) string {
 // endpoint's in its password only names that endpoint, too: a password was
 // rotated. It returns -1 if no endpoint is named.
 func (h Handle) Named(value string) (endpoint int, exact bool) {
-	value = strings.TrimSpace(value)
-	for i, v := range h.Values {
-		if strings.TrimSpace(v.Reveal()) == value {
-			return i, true
+	endpoint = -1
+	for i := range h.Values {
+		if names, same := h.Names(value, i); names && (same || endpoint < 0) {
+			if endpoint = i; same {
+				return i, true
+			}
 		}
+	}
+	return endpoint, false
+}
+
+// Names reports whether value names the endpoint, as [Handle.Named] has it. A
+// value may name several: the name of a database is the same on each.
+func (h Handle) Names(value string, endpoint int) (names, exact bool) {
+	value = strings.TrimSpace(value)
+	spelt := strings.TrimSpace(h.Values[endpoint].Reveal())
+	if spelt == value {
+		return true, true
 	}
 	given, err := probe.ParseURL(value)
 	if err != nil {
-		return -1, false
+		return false, false
 	}
-	for i, v := range h.Values {
-		own, err := probe.ParseURL(v.Reveal())
-		if err == nil && own.String() == given.String() {
-			return i, false
-		}
-	}
-	return -1, false
+	own, err := probe.ParseURL(spelt)
+	return err == nil && own.String() == given.String(), false
 }
 
 // Thresholds say how much evidence makes a verdict.

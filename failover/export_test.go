@@ -1,0 +1,30 @@
+package failover
+
+// What the tests of this package reach for by its inner name.
+var (
+	OpenOps     = openOps
+	CloseOps    = closeOps
+	ResolveOps  = resolveOps
+	CommitOps   = commitOps
+	AdoptOps    = adoptOps
+	StateOps    = stateOps
+	ControlOps  = controlOps
+	ReadOne     = readOne
+	ReadingOf   = readingOf
+	OwnIndexes  = ownIndexes
+	ReadIndexes = readIndexes
+	Pinned      = pinned
+	ConditionOf = conditionOf
+	WithSwitch  = withSwitch
+	Late        = late
+	StoodStill  = stood
+	ReadSeen    = readSeen
+)
+
+// HistoryKept and RecentSwitches bound what is remembered.
+const (
+	HistoryKept    = historyKept
+	RecentSwitches = recentSwitches
+	TxnWorkers     = txnWorkers
+	EventBuffer    = eventBuffer
+)
