@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
 
@@ -57,37 +58,37 @@ func TestAliveServersAreKept(t *testing.T) {
 				databases().Active.SQL(s) // replicated to the standby
 			}
 			name := "alive-" + wrong.code
-			r := resource{name: name, handle: name + "/DATABASE_URL", policy: fast}
+			r := daemon.Resource{Name: name, Handle: name + "/DATABASE_URL", Policy: daemon.Fast}
 			address := func(s *lab.Server) string {
 				return fmt.Sprintf("mysql://%s:%s@%s/%s", wrong.user, lab.Password(wrong.user), s.Addr(), wrong.database)
 			}
-			r.a, r.b = address(active), address(databases().Standby)
-			put(t, r.handle, r.a)
-			d := newDaemon(t, onConsul(consul().CreateToken(policyFor(t, r.handle)), r))
-			d.start()
-			d.protected(name)
-			url := changes(t, r.handle)
+			r.A, r.B = address(active), address(databases().Standby)
+			put(t, r.Handle, r.A)
+			d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
+			d.Start()
+			d.Protected(name)
+			url := changes(t, r.Handle)
 
 			t.Cleanup(wrong.mend)
 			wrong.strike()
-			eventually(t, 15*time.Second, "a is suspect", func() bool { return d.status(name).Endpoints[0].State == policy.Suspect },
-				func() string { return d.explain(name) }, d.logs)
-			throughout(t, 3*time.Second, "nothing is switched", func() bool { return url() == 0 && d.status(name).Attached == "a" },
-				func() string { return d.explain(name) })
-			said := d.explain(name)
+			daemon.Eventually(t, 15*time.Second, "a is suspect", func() bool { return d.Status(name).Endpoints[0].State == policy.Suspect },
+				func() string { return d.Explain(name) }, d.Logs)
+			daemon.Throughout(t, 3*time.Second, "nothing is switched", func() bool { return url() == 0 && d.Status(name).Attached == "a" },
+				func() string { return d.Explain(name) })
+			said := d.Explain(name)
 			for _, text := range []string{"because of the gate class", wrong.code, wrong.reason} {
 				if !strings.Contains(said, text) {
 					t.Errorf("explain does not say %q:\n%s", text, said)
 				}
 			}
-			if h := d.status(name).Hold; h == nil || h.Gate != "class" {
+			if h := d.Status(name).Hold; h == nil || h.Gate != "class" {
 				t.Errorf("held: %+v", h)
 			}
 			if n := len(records(t, name)); n != 1 {
 				t.Errorf("%d records in history, want the adoption alone", n)
 			}
 			wrong.mend()
-			d.protected(name)
+			d.Protected(name)
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
 
@@ -31,22 +32,22 @@ func TestFailoverOnConsul(t *testing.T) {
 	for i, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			main := newJob(t, fmt.Sprintf("main-%d", i))
-			main.d.start()
-			main.d.protected(main.r.name)
+			main.d.Start()
+			main.d.Protected(main.r.Name)
 			main.template.WaitFor("db="+db.Active.URL("app")+";", 10*time.Second)
-			url, jdbc := changes(t, main.r.handle), changes(t, main.jdbc)
+			url, jdbc := changes(t, main.r.Handle), changes(t, main.jdbc)
 
 			t.Cleanup(fault.heal)
 			fault.strike()
-			main.d.attachedTo(main.r.name, "b", 15*time.Second)
+			main.d.AttachedTo(main.r.Name, "b", 15*time.Second)
 
 			rendered := main.template.WaitFor("db="+db.Standby.URL("app")+";", 5*time.Second)
 			wrote := main.application(db.Standby)
 			t.Logf("rendered at %v, written at %v", rendered.Format(time.StampMilli), wrote.Format(time.StampMilli))
 			main.switchedOnce(fault.class)
-			eventually(t, 2*time.Second, "each handle changed once", func() bool { return url() == 1 && jdbc() == 1 },
+			daemon.Eventually(t, 2*time.Second, "each handle changed once", func() bool { return url() == 1 && jdbc() == 1 },
 				func() string { return fmt.Sprintf("changes: %d and %d", url(), jdbc()) })
-			throughout(t, time.Second, "each handle changed once", func() bool { return url() == 1 && jdbc() == 1 })
+			daemon.Throughout(t, time.Second, "each handle changed once", func() bool { return url() == 1 && jdbc() == 1 })
 		})
 	}
 }
@@ -54,9 +55,9 @@ func TestFailoverOnConsul(t *testing.T) {
 // job is a database with a daemon and an application on Consul.
 type job struct {
 	t        *testing.T
-	r        resource
+	r        daemon.Resource
 	jdbc     string // its second handle
-	d        *daemon
+	d        *daemon.Daemon
 	template *lab.Template
 }
 
@@ -65,16 +66,16 @@ type job struct {
 func newJob(t *testing.T, name string) *job {
 	t.Helper()
 	db := databases()
-	j := &job{t: t, jdbc: name + "/JDBC_URL", r: resource{
-		name: name, handle: name + "/DATABASE_URL", a: db.Active.URL("app"), b: db.Standby.URL("app"), policy: fast,
+	j := &job{t: t, jdbc: name + "/JDBC_URL", r: daemon.Resource{
+		Name: name, Handle: name + "/DATABASE_URL", A: db.Active.URL("app"), B: db.Standby.URL("app"), Policy: daemon.Fast,
 	}}
-	j.r.handles = fmt.Sprintf("    %q = \"jdbc:mysql://${endpoint.host}:${endpoint.port}${endpoint.path}\"", j.jdbc)
-	put(t, j.r.handle, j.r.a+"\n") // as `consul kv put KEY @file` leaves it
+	j.r.Handles = fmt.Sprintf("    %q = \"jdbc:mysql://${endpoint.host}:${endpoint.port}${endpoint.path}\"", j.jdbc)
+	put(t, j.r.Handle, j.r.A+"\n") // as `consul kv put KEY @file` leaves it
 	put(t, j.jdbc, "jdbc:mysql://"+db.Active.Addr()+"/orders")
-	j.d = newDaemon(t, onConsul(consul().CreateToken(policyFor(t, j.r.handle, j.jdbc)), j.r))
+	j.d = daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, j.r.Handle, j.jdbc)), j.r))
 	reader := consul().CreateToken(fmt.Sprintf("key_prefix %q { policy = \"read\" }", name+"/"))
 	j.template = lab.NewTemplate(t, lab.TemplateOptions{
-		Address: consul().Addr(), Token: reader, Template: fmt.Sprintf("db={{ key %q | trimSpace }};", j.r.handle),
+		Address: consul().Addr(), Token: reader, Template: fmt.Sprintf("db={{ key %q | trimSpace }};", j.r.Handle),
 	})
 	return j
 }
@@ -95,7 +96,7 @@ func (j *job) application(want *lab.Server) time.Time {
 	}
 	db := sql.OpenDB(connector)
 	defer func() { _ = db.Close() }()
-	note := j.r.name + " by the application"
+	note := j.r.Name + " by the application"
 	if _, err := db.Exec("INSERT INTO orders (note) VALUES (?)", note); err != nil {
 		j.t.Fatalf("the application cannot write: %v", err)
 	}
@@ -111,7 +112,7 @@ func (j *job) application(want *lab.Server) time.Time {
 func (j *job) switchedOnce(classes string) {
 	j.t.Helper()
 	var failovers []failover.Record
-	for _, r := range records(j.t, j.r.name) {
+	for _, r := range records(j.t, j.r.Name) {
 		if r.Kind == policy.Failover {
 			failovers = append(failovers, r)
 		}
@@ -128,7 +129,7 @@ func (j *job) switchedOnce(classes string) {
 		j.t.Errorf("the vote says %s of %s, want one of %s", saw.Class, saw.Endpoint, classes)
 	}
 	db := databases()
-	for key, want := range map[string]string{j.r.handle: j.r.b, j.jdbc: "jdbc:mysql://" + db.Standby.Addr() + "/orders"} {
+	for key, want := range map[string]string{j.r.Handle: j.r.B, j.jdbc: "jdbc:mysql://" + db.Standby.Addr() + "/orders"} {
 		switch e := entry(j.t, key); {
 		case e == nil || string(e.Value) != want:
 			j.t.Errorf("%s does not name the standby", key)
@@ -136,9 +137,9 @@ func (j *job) switchedOnce(classes string) {
 			j.t.Errorf("%s: the flags became %d", key, e.Flags)
 		}
 	}
-	noBallot(j.t, j.r.name)
+	noBallot(j.t, j.r.Name)
 	for _, secret := range []string{lab.Password("app")} {
-		if strings.Contains(j.d.logs(), secret) || strings.Contains(j.d.explain(j.r.name), secret) {
+		if strings.Contains(j.d.Logs(), secret) || strings.Contains(j.d.Explain(j.r.Name), secret) {
 			j.t.Error("a secret in log or explanation")
 		}
 	}
@@ -149,16 +150,16 @@ func (j *job) switchedOnce(classes string) {
 func TestRestartBySupervisor(t *testing.T) {
 	need(t)
 	j := newJob(t, "supervised")
-	j.r.policy = "" // the defaults
-	j.d.configure(onConsul(consul().CreateToken(policyFor(t, j.r.handle, j.jdbc)), j.r))
-	j.d.start()
-	j.d.protected(j.r.name)
-	url := changes(t, j.r.handle)
+	j.r.Policy = "" // the defaults
+	j.d.Configure(daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, j.r.Handle, j.jdbc)), j.r))
+	j.d.Start()
+	j.d.Protected(j.r.Name)
+	url := changes(t, j.r.Handle)
 	killed := databases().Active.RestartAfter(5 * time.Second)
-	eventually(t, 3*time.Second, "a is suspect", func() bool { return j.d.status(j.r.name).Endpoints[0].State == policy.Suspect })
+	daemon.Eventually(t, 3*time.Second, "a is suspect", func() bool { return j.d.Status(j.r.Name).Endpoints[0].State == policy.Suspect })
 	var back time.Duration
-	eventually(t, 20*time.Second, "a is up again", func() bool {
-		s := j.d.status(j.r.name)
+	daemon.Eventually(t, 20*time.Second, "a is up again", func() bool {
+		s := j.d.Status(j.r.Name)
 		if s.Endpoints[0].State == policy.Down {
 			t.Fatalf("it was called down %v after the kill", time.Since(killed))
 		}
@@ -168,6 +169,6 @@ func TestRestartBySupervisor(t *testing.T) {
 	if back < 5*time.Second {
 		t.Errorf("it was up again after %v: nobody restarted it", back)
 	}
-	throughout(t, time.Second, "nothing was switched", func() bool { return url() == 0 && j.d.status(j.r.name).Attached == "a" })
+	daemon.Throughout(t, time.Second, "nothing was switched", func() bool { return url() == 0 && j.d.Status(j.r.Name).Attached == "a" })
 	t.Logf("up again %v after the kill", back.Round(time.Millisecond))
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"math/rand/v2"
-	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/failover/embedded"
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
 
@@ -32,30 +32,30 @@ func TestKilledDuringSwitches(t *testing.T) {
 	done := 0
 	for i := range 12 {
 		a := lab.NewProxy(t, pair.Active.Addr())
-		r := resource{name: "killed", handle: "killed/URL", a: "memcached://" + a.Addr(), b: pair.Standby.URL(""), policy: quick}
-		config, _ := embeddedStore(t, r)
-		d := newDaemon(t, config)
-		d.start()
-		d.protected(r.name)
+		r := daemon.Resource{Name: "killed", Handle: "killed/URL", A: "memcached://" + a.Addr(), B: pair.Standby.URL(""), Policy: quick}
+		config, _ := daemon.Embedded(t, r)
+		d := daemon.New(t, config)
+		d.Start()
+		d.Protected(r.Name)
 		a.Set(lab.Behaviour{Reset: true})
 		a.CutAll()
 		delay := time.Duration(rand.Int64N(int64(160 * time.Millisecond)))
 		after(delay)
-		d.kill()
-		epoch := whole(t, filepath.Join(d.dir, "store.db"), r)
+		d.Kill()
+		epoch := whole(t, filepath.Join(d.Dir, "store.db"), r)
 		t.Logf("%2d: killed %v after the fault: epoch %d", i, delay.Round(time.Millisecond), epoch)
 		if epoch == 2 {
 			done++
 		}
-		d.start()
-		d.attachedTo(r.name, "b", 10*time.Second)
-		if s := d.status(r.name); s.Epoch != 2 {
+		d.Start()
+		d.AttachedTo(r.Name, "b", 10*time.Second)
+		if s := d.Status(r.Name); s.Epoch != 2 {
 			t.Errorf("in its next life the epoch is %d", s.Epoch)
 		}
-		if code := d.terminate(); code != 0 {
+		if code := d.Terminate(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
-		if epoch := whole(t, filepath.Join(d.dir, "store.db"), r); epoch != 2 {
+		if epoch := whole(t, filepath.Join(d.Dir, "store.db"), r); epoch != 2 {
 			t.Errorf("in the end the file has epoch %d", epoch)
 		}
 		a.Close()
@@ -67,7 +67,7 @@ func TestKilledDuringSwitches(t *testing.T) {
 
 // whole reads a dead daemon's file, holds it against the invariants, and returns
 // the epoch.
-func whole(t *testing.T, path string, r resource) uint64 {
+func whole(t *testing.T, path string, r daemon.Resource) uint64 {
 	t.Helper()
 	store, err := embedded.Open(path)
 	if err != nil {
@@ -88,12 +88,12 @@ func whole(t *testing.T, path string, r resource) uint64 {
 		t.Fatalf("%d states", len(entries))
 	}
 	written := entries[0].ModifyIndex
-	handle := read(failover.Op{Verb: failover.GetTree, Key: r.handle})
-	want := map[string]string{"a": r.a, "b": r.b}[state.Attached]
+	handle := read(failover.Op{Verb: failover.GetTree, Key: r.Handle})
+	want := map[string]string{"a": r.A, "b": r.B}[state.Attached]
 	if len(handle) != 1 || string(handle[0].Value) != want || handle[0].ModifyIndex != written {
 		t.Errorf("state says %s at index %d, the handle is another: %d entries", state.Attached, written, len(handle))
 	}
-	history := read(failover.Op{Verb: failover.GetTree, Key: "reattach/history/" + r.name + "/"})
+	history := read(failover.Op{Verb: failover.GetTree, Key: "reattach/history/" + r.Name + "/"})
 	if uint64(len(history)) != state.Epoch || (state.Attached == "b") != (state.Epoch == 2) {
 		t.Errorf("%d records at epoch %d, attached to %s", len(history), state.Epoch, state.Attached)
 	}
@@ -111,17 +111,17 @@ func TestTerminatedDuringSwitches(t *testing.T) {
 	for i := range 6 {
 		a := lab.NewProxy(t, pair.Active.Addr())
 		name := "terminated-" + string(rune('a'+i))
-		r := resource{name: name, handle: name + "/URL", a: "memcached://" + a.Addr(), b: pair.Standby.URL(""), policy: quick}
-		d := newDaemon(t, onConsul(consul().CreateToken(policyFor(t, r.handle)), r))
-		d.start()
-		d.protected(name)
+		r := daemon.Resource{Name: name, Handle: name + "/URL", A: "memcached://" + a.Addr(), B: pair.Standby.URL(""), Policy: quick}
+		d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
+		d.Start()
+		d.Protected(name)
 		a.Set(lab.Behaviour{Reset: true})
 		a.CutAll()
 		after(40*time.Millisecond + time.Duration(rand.Int64N(int64(60*time.Millisecond))))
-		if code := d.terminate(); code != 0 {
-			t.Errorf("exit code %d:\n%s", code, d.logs())
+		if code := d.Terminate(); code != 0 {
+			t.Errorf("exit code %d:\n%s", code, d.Logs())
 		}
-		if !strings.Contains(d.logs(), "ended in order") {
+		if !strings.Contains(d.Logs(), "ended in order") {
 			t.Error("it does not say that it ended in order")
 		}
 		noBallot(t, name)
@@ -135,51 +135,33 @@ func TestTerminatedDuringSwitches(t *testing.T) {
 func TestReload(t *testing.T) {
 	need(t)
 	pair := caches()
-	first := resource{name: "reloaded", handle: "reloaded/URL", a: pair.Active.URL(""), b: pair.Standby.URL(""), policy: fast}
+	first := daemon.Resource{Name: "reloaded", Handle: "reloaded/URL", A: pair.Active.URL(""), B: pair.Standby.URL(""), Policy: daemon.Fast}
 	second := first
-	second.name, second.handle = "added", "added/URL"
-	config, _ := embeddedStore(t, first)
-	d := newDaemon(t, config)
-	d.start()
-	d.protected(first.name)
+	second.Name, second.Handle = "added", "added/URL"
+	config, _ := daemon.Embedded(t, first)
+	d := daemon.New(t, config)
+	d.Start()
+	d.Protected(first.Name)
 
-	config += second.hcl()
-	d.configure(strings.Replace(config, "sustain", "sustian", 1))
-	hangUp(t, d)
-	eventually(t, 5*time.Second, "the mistake is told", func() bool {
-		return strings.Contains(d.logs(), "the running one stays") && strings.Contains(d.logs(), "sustian")
-	}, d.logs)
-	d.protected(first.name)
-	if out, err := d.command("status", second.name); err == nil {
+	config += second.HCL()
+	d.Configure(strings.Replace(config, "sustain", "sustian", 1))
+	d.Signal(syscall.SIGHUP)
+	daemon.Eventually(t, 5*time.Second, "the mistake is told", func() bool {
+		return strings.Contains(d.Logs(), "the running one stays") && strings.Contains(d.Logs(), "sustian")
+	}, d.Logs)
+	d.Protected(first.Name)
+	if out, err := d.Command("status", second.Name); err == nil {
 		t.Errorf("the wrong file is in force:\n%s", out)
 	}
 
-	d.configure(config)
-	hangUp(t, d)
-	eventually(t, 10*time.Second, "the good file is in force", func() bool { return strings.Contains(d.logs(), "is in force") }, d.logs)
-	d.protected(second.name)
-	if s := d.status(first.name); s.Epoch != 1 || s.Attached != "a" || s.Condition != policy.Ours.String() {
+	d.Configure(config)
+	d.Signal(syscall.SIGHUP)
+	daemon.Eventually(t, 10*time.Second, "the good file is in force", func() bool { return strings.Contains(d.Logs(), "is in force") }, d.Logs)
+	d.Protected(second.Name)
+	if s := d.Status(first.Name); s.Epoch != 1 || s.Attached != "a" || s.Condition != policy.Ours.String() {
 		t.Errorf("what stayed as it was: %+v", s)
 	}
-	if code := d.terminate(); code != 0 {
+	if code := d.Terminate(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-}
-
-func hangUp(t *testing.T, d *daemon) {
-	t.Helper()
-	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// freeAddress is a port of loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

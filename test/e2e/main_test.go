@@ -3,14 +3,13 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
 
@@ -41,6 +40,7 @@ func (s *suite) end() {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	run.end()
+	daemon.Clean()
 	os.Exit(code)
 }
 
@@ -54,22 +54,6 @@ var (
 	caches    = pairOf(func() *lab.Server { return network().Memcached() })
 
 	consul = sync.OnceValue(func() *lab.Consul { return lab.NewConsul(&run, lab.ConsulOptions{ACL: true}) })
-
-	// binary is the daemon as it is shipped, built once.
-	binary = sync.OnceValue(func() string {
-		dir, err := os.MkdirTemp("", "reattach-e2e")
-		if err != nil {
-			run.Fatalf("%v", err)
-		}
-		run.Cleanup(func() { _ = os.RemoveAll(dir) })
-		path := filepath.Join(dir, "reattach")
-		build := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/reattach")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			run.Fatalf("build: %v\n%s", err, out)
-		}
-		return path
-	})
 )
 
 // pairOf starts two servers at the same time.
@@ -105,48 +89,6 @@ func policyFor(t *testing.T, handles ...string) string {
 		own += strings.Replace(sample, "production/DATABASE_URL", handle, 1)
 	}
 	return own
-}
-
-// eventually asks again and again until good is true, and fails the test after
-// the limit, with what describe says then.
-func eventually(t *testing.T, limit time.Duration, what string, good func() bool, describe ...func() string) {
-	t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !good() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			for _, d := range describe {
-				t.Log(d())
-			}
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
-}
-
-// throughout asks all the time for d, and fails the test as soon as good is false.
-func throughout(t *testing.T, d time.Duration, what string, good func() bool, describe ...func() string) {
-	t.Helper()
-	end := time.NewTimer(d)
-	defer end.Stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if !good() {
-			for _, f := range describe {
-				t.Log(f())
-			}
-			t.Fatalf("not any more: %s", what)
-		}
-		select {
-		case <-tick.C:
-		case <-end.C:
-			return
-		}
-	}
 }
 
 // after waits for d, as a fault that lasts does.

@@ -9,6 +9,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/wneessen/go-mail"
 
+	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
 
@@ -31,20 +32,20 @@ func TestFailoverOfEachProtocol(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			pair := c.pair()
 			name := "each-" + c.name
-			r := resource{name: name, handle: name + "/URL", a: pair.Active.URL(c.user), b: pair.Standby.URL(c.user), policy: fast}
-			d := newDaemon(t, onConsul(consul().CreateToken(policyFor(t, r.handle)), r))
-			d.start()
-			d.protected(name) // it made the handle itself: these are no stores of data
-			handle := changes(t, r.handle)
+			r := daemon.Resource{Name: name, Handle: name + "/URL", A: pair.Active.URL(c.user), B: pair.Standby.URL(c.user), Policy: daemon.Fast}
+			d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
+			d.Start()
+			d.Protected(name) // it made the handle itself: these are no stores of data
+			handle := changes(t, r.Handle)
 			t.Cleanup(func() { c.heal(pair.Active) })
 			c.strike(pair.Active)
-			d.attachedTo(name, "b", 15*time.Second)
-			u, err := url.Parse(string(entry(t, r.handle).Value))
+			d.AttachedTo(name, "b", 15*time.Second)
+			u, err := url.Parse(string(entry(t, r.Handle).Value))
 			if err != nil || u.Host != pair.Standby.Addr() {
 				t.Fatalf("the handle does not name the standby: %v", err)
 			}
 			c.use(t, u)
-			throughout(t, time.Second, "the handle changed once", func() bool { return handle() <= 1 })
+			daemon.Throughout(t, time.Second, "the handle changed once", func() bool { return handle() <= 1 })
 			if got := records(t, name); len(got) != 2 || got[1].Kind.String() != "failover" || got[1].To != "b" {
 				t.Errorf("history: %+v", got)
 			}

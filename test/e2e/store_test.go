@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
 
@@ -19,11 +20,11 @@ func TestConsulStopped(t *testing.T) {
 	need(t)
 	pair := caches()
 	a := lab.NewProxy(t, pair.Active.Addr())
-	r := resource{name: "blind", handle: "blind/URL", a: "memcached://" + a.Addr(), b: pair.Standby.URL(""), policy: fast}
-	d := newDaemon(t, onConsul(consul().CreateToken(policyFor(t, r.handle)), r))
-	d.start()
-	d.protected(r.name)
-	before := entry(t, r.handle)
+	r := daemon.Resource{Name: "blind", Handle: "blind/URL", A: "memcached://" + a.Addr(), B: pair.Standby.URL(""), Policy: daemon.Fast}
+	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
+	d.Start()
+	d.Protected(r.Name)
+	before := entry(t, r.Handle)
 
 	t.Cleanup(consul().WaitReady)
 	consul().Stop()
@@ -33,61 +34,61 @@ func TestConsulStopped(t *testing.T) {
 			consul().Start()
 		}
 	})
-	eventually(t, 10*time.Second, "the daemon says that it is blind", func() bool { return d.blind() != "" }, d.logs)
+	daemon.Eventually(t, 10*time.Second, "the daemon says that it is blind", func() bool { return d.Blind() != "" }, d.Logs)
 	a.Set(lab.Behaviour{Reset: true})
 	a.CutAll()
-	eventually(t, 10*time.Second, "a is down, as probes go on", func() bool { return d.status(r.name).Endpoints[0].State == policy.Down },
-		func() string { return d.explain(r.name) })
-	if said := d.explain(r.name); !strings.Contains(said, "because of the gate blind") {
+	daemon.Eventually(t, 10*time.Second, "a is down, as probes go on", func() bool { return d.Status(r.Name).Endpoints[0].State == policy.Down },
+		func() string { return d.Explain(r.Name) })
+	if said := d.Explain(r.Name); !strings.Contains(said, "because of the gate blind") {
 		t.Errorf("explain does not name the gate blind:\n%s", said)
 	}
 	accepted := a.Accepted()
-	eventually(t, 5*time.Second, "a goes on being probed", func() bool { return a.Accepted() > accepted })
+	daemon.Eventually(t, 5*time.Second, "a goes on being probed", func() bool { return a.Accepted() > accepted })
 
 	// It recovers before Consul does.
 	a.Set(lab.Behaviour{})
-	eventually(t, 10*time.Second, "a is up again", func() bool { return d.status(r.name).Endpoints[0].State == policy.Up })
+	daemon.Eventually(t, 10*time.Second, "a is up again", func() bool { return d.Status(r.Name).Endpoints[0].State == policy.Up })
 	consul().Start()
 	started = true
-	eventually(t, 20*time.Second, "the daemon sees again", func() bool { return d.blind() == "" }, d.logs)
-	throughout(t, 3*time.Second, "nothing that was wished before is done", func() bool {
-		return entry(t, r.handle).ModifyIndex == before.ModifyIndex
+	daemon.Eventually(t, 20*time.Second, "the daemon sees again", func() bool { return d.Blind() == "" }, d.Logs)
+	daemon.Throughout(t, 3*time.Second, "nothing that was wished before is done", func() bool {
+		return entry(t, r.Handle).ModifyIndex == before.ModifyIndex
 	})
 
 	// The next time it is still down when Consul is back.
 	consul().Kill()
 	started = false
-	eventually(t, 10*time.Second, "the daemon says that it is blind", func() bool { return d.blind() != "" }, d.logs)
+	daemon.Eventually(t, 10*time.Second, "the daemon says that it is blind", func() bool { return d.Blind() != "" }, d.Logs)
 	a.Set(lab.Behaviour{Reset: true})
 	a.CutAll()
-	eventually(t, 10*time.Second, "a is down", func() bool { return d.status(r.name).Endpoints[0].State == policy.Down })
+	daemon.Eventually(t, 10*time.Second, "a is down", func() bool { return d.Status(r.Name).Endpoints[0].State == policy.Down })
 	consul().Start()
 	started = true
 	back := time.Now()
-	d.attachedTo(r.name, "b", 20*time.Second)
-	list := records(t, r.name)
+	d.AttachedTo(r.Name, "b", 20*time.Second)
+	list := records(t, r.Name)
 	last := list[len(list)-1]
 	if len(list) != 2 || last.Kind != policy.Failover || last.Epoch != 2 {
 		t.Errorf("history: %+v", list)
 	}
 	t.Logf("switched %v after Consul took writes; the record counts %.2f s from the first bad probe",
 		last.At.Sub(back).Round(time.Millisecond), last.Times.Total)
-	noBallot(t, r.name)
+	noBallot(t, r.Name)
 }
 
 // TestNothingIsWrittenAtRest counts by Consul's own telemetry.
 func TestNothingIsWrittenAtRest(t *testing.T) {
 	need(t)
 	db, cache := databases(), caches()
-	resources := []resource{
-		{name: "rest-db", handle: "rest/DATABASE_URL", a: db.Active.URL("app"), b: db.Standby.URL("app"), policy: fast},
-		{name: "rest-cache", handle: "rest/CACHE_URL", a: cache.Active.URL(""), b: cache.Standby.URL(""), policy: fast},
+	resources := []daemon.Resource{
+		{Name: "rest-db", Handle: "rest/DATABASE_URL", A: db.Active.URL("app"), B: db.Standby.URL("app"), Policy: daemon.Fast},
+		{Name: "rest-cache", Handle: "rest/CACHE_URL", A: cache.Active.URL(""), B: cache.Standby.URL(""), Policy: daemon.Fast},
 	}
-	put(t, "rest/DATABASE_URL", resources[0].a)
-	d := newDaemon(t, onConsul(consul().CreateToken(policyFor(t, "rest/DATABASE_URL", "rest/CACHE_URL")), resources...))
-	d.start()
-	d.protected("rest-db")
-	d.protected("rest-cache")
+	put(t, "rest/DATABASE_URL", resources[0].A)
+	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, "rest/DATABASE_URL", "rest/CACHE_URL")), resources...))
+	d.Start()
+	d.Protected("rest-db")
+	d.Protected("rest-cache")
 	count := func() string {
 		return fmt.Sprintf("%d writes of keys, %d transactions that write",
 			consul().Counter("consul_kvs_apply"), consul().Counter("consul_txn_apply"))
@@ -96,8 +97,8 @@ func TestNothingIsWrittenAtRest(t *testing.T) {
 	if consul().Counter("consul_txn_apply") == 0 {
 		t.Fatal("Consul counts no transaction at all: the counter has another name")
 	}
-	throughout(t, 20*time.Second, "both are steady", func() bool {
-		return d.status("rest-db").Activity == "steady" && d.status("rest-cache").Activity == "steady"
+	daemon.Throughout(t, 20*time.Second, "both are steady", func() bool {
+		return d.Status("rest-db").Activity == "steady" && d.Status("rest-cache").Activity == "steady"
 	})
 	if after := count(); after != before {
 		t.Errorf("in 20 s at rest %s became %s", before, after)
@@ -111,11 +112,11 @@ func TestNothingIsWrittenAtRest(t *testing.T) {
 func TestMetricsAreServed(t *testing.T) {
 	need(t)
 	cache := caches()
-	r := resource{name: "metrics", handle: "metrics/URL", a: cache.Active.URL(""), b: cache.Standby.URL(""), policy: fast}
-	config, door := embeddedStore(t, r)
-	d := newDaemon(t, config)
-	d.start()
-	d.protected(r.name)
+	r := daemon.Resource{Name: "metrics", Handle: "metrics/URL", A: cache.Active.URL(""), B: cache.Standby.URL(""), Policy: daemon.Fast}
+	config, door := daemon.Embedded(t, r)
+	d := daemon.New(t, config)
+	d.Start()
+	d.Protected(r.Name)
 	for path, want := range map[string]string{
 		"/metrics":           `reattach_protected{resource="metrics"} 1`,
 		"/-/ready":           "ok",
