@@ -200,3 +200,13 @@ func testVanished(t *testing.T, d db) {
 	d.StartContainer()
 	want(t, probe.Once(t.Context(), mysql.Protocol, tg), probe.OK, probe.PhaseRole, "")
 }
+
+func testReadOnly(t *testing.T, d db) {
+	d.exec(t, "SET GLOBAL read_only = 1")
+	r := once(t, target(t, d.URL("app")))
+	want(t, r, probe.OK, probe.PhaseRole, "") // whether that is a fault, expect says
+	if r.Facts["read_only"] != true || r.Facts["writable"] != false {
+		t.Errorf("read_only %v, writable %v", r.Facts["read_only"], r.Facts["writable"])
+	}
+	d.exec(t, "SET GLOBAL read_only = 0")
+}

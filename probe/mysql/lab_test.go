@@ -389,13 +389,3 @@ func testLimits(t *testing.T, d db) {
 	want(t, once(t, target(t, d.url("rare", "rare-secret", ""))), probe.OK, probe.PhaseRole, "")
 	d.agree(t, "rare", "rare-secret", "", probe.Overloaded, 1226)
 }
-
-func testReadOnly(t *testing.T, d db) {
-	d.exec(t, "SET GLOBAL read_only = 1")
-	r := once(t, target(t, d.URL("app")))
-	want(t, r, probe.OK, probe.PhaseRole, "") // whether that is a fault, expect says
-	if r.Facts["read_only"] != true || r.Facts["writable"] != false {
-		t.Errorf("read_only %v, writable %v", r.Facts["read_only"], r.Facts["writable"])
-	}
-	d.exec(t, "SET GLOBAL read_only = 0")
-}
