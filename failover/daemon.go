@@ -83,6 +83,7 @@ func NewDaemon(opt Options) (*Daemon, error) {
 // ended: no conversation, transaction or file is left half done.
 func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer d.keepLast()
 	defer d.group.Wait()
 	defer close(d.done)
 	defer cancel()

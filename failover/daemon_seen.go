@@ -34,21 +34,34 @@ func readSeen(path string) (map[string]Seen, error) {
 	return seen, nil
 }
 
-// keepSeen writes down what was seen last. A full disk costs only the memory
-// across a restart.
+// keepSeen writes down what was seen last.
 func (d *Daemon) keepSeen(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case seen := <-d.remember:
-			if d.seenFile() == "" {
-				continue
-			}
-			if err := writeFile(d.seenFile(), encode(seen)); err != nil {
-				d.opt.Log.Warn("what was seen last could not be kept", "error", err)
-			}
+			d.keep(seen)
 		}
+	}
+}
+
+// keepLast writes down what was still to be kept when everything else had ended.
+func (d *Daemon) keepLast() {
+	select {
+	case seen := <-d.remember:
+		d.keep(seen)
+	default:
+	}
+}
+
+// keep writes what was seen. A full disk costs only the memory across a restart.
+func (d *Daemon) keep(seen map[string]Seen) {
+	if d.seenFile() == "" {
+		return
+	}
+	if err := writeFile(d.seenFile(), encode(seen)); err != nil {
+		d.opt.Log.Warn("what was seen last could not be kept", "error", err)
 	}
 }
 
