@@ -167,9 +167,10 @@ func (e *Engine) switched(now time.Time, r *resource, rec Record) {
 	n := Notice{Key: fmt.Sprintf("%s/%d.%s", r.def.Name, rec.Epoch, rec.Kind), Event: rec.Kind.String(), Urgent: rec.Kind == policy.Failover,
 		Resource: r.def.Name, Text: text, Next: "reattach explain " + r.def.Name, At: now}
 	e.emit(Tell{n}) // an event, not a state: it is in history, and needs no end
-	if t := r.def.Protocol.Traits; t.LeftWork && rec.From != "" && rec.From != rec.To {
+	if t, i := r.def.Protocol.Traits, r.def.Endpoint(rec.From); t.LeftWork && i >= 0 && rec.From != rec.To {
 		e.emit(Tell{Notice{Key: fmt.Sprintf("%s/%d.left_work", r.def.Name, rec.Epoch), Event: "left_work", Resource: r.def.Name, At: now,
-			Text: fmt.Sprintf("%s: %s may hold work that nobody fetches now.", r.def.Name, rec.From), Next: t.LeftWorkCommand}})
+			Text: fmt.Sprintf("%s: %s may hold work that nobody fetches now.", r.def.Name, rec.From),
+			Next: t.LeftWorkCommand(r.def.Endpoints[i].Target.URL)}})
 	}
 	e.answer(w.order, Answer{Done: true, Text: text, Record: &rec, Decision: w.decided})
 	e.consider(now, r)

@@ -62,7 +62,7 @@ func defineResource(t *testing.T, name string, words []string) *policy.Resource 
 		case "cache":
 			r.Protocol.Traits = probe.Traits{Taints: true, RestartClears: true}
 		case "queue":
-			r.Protocol.Traits = probe.Traits{LeftWork: true, LeftWorkCommand: "rabbitmqctl list_queues"}
+			r.Protocol.Traits = probe.Traits{LeftWork: true, LeftWorkCommand: func(probe.URL) string { return "rabbitmqctl list_queues" }}
 		case "also":
 			var c probe.Class
 			if err := c.UnmarshalText([]byte(value)); err != nil {

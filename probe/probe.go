@@ -192,8 +192,9 @@ type Traits struct {
 	StoreOfData bool // it holds the only copy of data: nothing is created or lost lightly
 	Taints      bool // an endpoint that was left may have missed writes
 	LeftWork    bool // an endpoint that was left may hold messages that nobody reads
-	// LeftWorkCommand lists what was left, on the server. Empty without LeftWork.
-	LeftWorkCommand string
+	// LeftWorkCommand returns the command that lists, on the server, what was
+	// left at an endpoint. Nil without LeftWork.
+	LeftWorkCommand func(URL) string
 	// RestartClears says that a restart empties it, and so ends a taint (a cache).
 	RestartClears bool
 }

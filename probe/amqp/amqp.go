@@ -41,7 +41,7 @@ var Protocol = probe.Protocol{
 		// A wrong password may be answered by seconds of silence.
 		TimeoutFloor: 5 * time.Second, RestartTime: 10 * time.Second,
 	},
-	Traits: probe.Traits{LeftWork: true, LeftWorkCommand: "rabbitmqctl list_queues --vhost VHOST name messages"},
+	Traits: probe.Traits{LeftWork: true, LeftWorkCommand: listQueues},
 	Facts: []probe.Fact{
 		{Name: "product", Type: "string", Meaning: "what the broker calls itself: RabbitMQ"},
 		{Name: "version", Type: "string", Meaning: "the broker's version: 4.0.5"},
@@ -56,6 +56,15 @@ var Protocol = probe.Protocol{
 }
 
 var errVhost = errors.New(`the path "/" names the vhost "" for some clients and "/" for others: leave it out, or write /%2F, for the vhost "/"`)
+
+// listQueues is what lists the messages that were left in a vhost.
+func listQueues(u probe.URL) string {
+	name, err := vhost(u)
+	if err != nil {
+		name = "/"
+	}
+	return "rabbitmqctl list_queues --vhost " + name + " name messages"
+}
 
 // vhost returns the vhost that a URL names.
 func vhost(u probe.URL) (string, error) {

@@ -39,7 +39,7 @@ var Protocol = probe.Protocol{
 		// A greeting may be kept back for long, to unmask those who do not wait.
 		TimeoutFloor: 10 * time.Second, RestartTime: 5 * time.Second,
 	},
-	Traits: probe.Traits{LeftWork: true, LeftWorkCommand: "postqueue -p"},
+	Traits: probe.Traits{LeftWork: true, LeftWorkCommand: func(probe.URL) string { return "postqueue -p" }},
 	Facts: []probe.Fact{
 		{Name: "host", Type: "string", Meaning: "what the server calls itself in its greeting: mail.example.org"},
 		{Name: "banner", Type: "string", Meaning: "the rest of the greeting: ESMTP Postfix"},
