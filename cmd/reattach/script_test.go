@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 //	exit CODE COMMAND ARG…      it ends with that exit code
 //	until REGEXP COMMAND ARG…   run it again and again until it prints that
 //	server NAME                 start, or start again, a server; $NAME is its address
-//	stop NAME                   stop it; its address then refuses
+//	crash NAME                  stop it; its address then refuses
 //	freeport NAME               an address that refuses; $NAME is it
 //	put KEY VALUE               write a key into store.db, which nobody has open
 //	del KEY                     delete it
@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": scriptExit, "until": scriptUntil, "server": scriptServer, "stop": scriptStop, "freeport": scriptFreePort,
+			"exit": scriptExit, "until": scriptUntil, "server": scriptServer, "crash": scriptCrash, "freeport": scriptFreePort,
 			"hup":  func(ts *testscript.TestScript, _ bool, _ []string) { scriptSignal(ts, syscall.SIGHUP) },
 			"term": func(ts *testscript.TestScript, _ bool, _ []string) { scriptSignal(ts, syscall.SIGTERM) },
 			"put": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -171,7 +171,7 @@ func scriptServer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], one.addr)
 }
 
-func scriptStop(ts *testscript.TestScript, _ bool, args []string) {
+func scriptCrash(ts *testscript.TestScript, _ bool, args []string) {
 	serversOf(ts).all[args[0]].stop()
 }
 
