@@ -28,3 +28,6 @@ const (
 	TxnWorkers     = txnWorkers
 	EventBuffer    = eventBuffer
 )
+
+// Keep hands d what it has yet to write down when it runs.
+func Keep(d *Daemon, seen map[string]Seen) { d.remember <- seen }

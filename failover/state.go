@@ -3,7 +3,6 @@ package failover
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -151,13 +150,6 @@ func ballotKey(resource string) string   { return ballotPrefix + resource + "/_"
 func historyTree(resource string) string { return historyPrefix + resource + "/" }
 func historyKey(resource string, epoch uint64) string {
 	return fmt.Sprintf("%s%010d", historyTree(resource), epoch)
-}
-
-// ballotResource returns the resource that a key below ballotPrefix is about,
-// and whether it is the ballot's question.
-func ballotResource(key string) (resource string, question bool) {
-	resource, rest, _ := strings.Cut(strings.TrimPrefix(key, ballotPrefix), "/")
-	return resource, rest == "_"
 }
 
 // encode never fails: the types above hold nothing that JSON cannot carry.
