@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything runs as root on a bare Debian 12 or 13
 # or Ubuntu with git, make, curl and Go 1.21 or later; make setup says what else
 # it installs. Variables: RACE=1 (race detector), P (test packages at a time),
-# FUZZTIME (for each fuzz test), KEEP and STORE (quickstart).
+# FUZZTIME (for each fuzz test), BENCHTIME, KEEP and STORE (quickstart).
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -9,6 +9,7 @@ SHELL       := /bin/bash
 
 P        ?= 1
 FUZZTIME ?= 5s
+BENCHTIME ?= 20x
 RACE     ?=
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -89,6 +90,13 @@ quickstart: go ## watch real servers die, and an application move to their stand
 	@CGO_ENABLED=0 go build -trimpath -o bin/quickstart-app ./test/quickstart/app
 	@go build -o bin/quickstart ./test/quickstart
 	@exec bin/quickstart
+
+.PHONY: bench
+bench: setup ## figures on real servers, some minutes; not a part of make test
+	@run=bench-$$(date +%s)-$$$$; export REATTACH_LAB_RUN=$$run REATTACH_REQUIRE_LAB=1; \
+	trap 'test/lab/sweep.sh "$$REATTACH_LAB_RUN"' EXIT; \
+	go test -run '^$$' -bench Handle -benchtime $(BENCHTIME) -timeout 30m ./test/bench; \
+	go test -run '^$$' -bench Endpoints -benchtime 1x ./test/bench
 
 .PHONY: clean
 clean: ## remove the lab's containers, networks and volumes, and bin/

@@ -19,7 +19,7 @@ type Resource struct {
 const Fast = `
     interval         = "200ms"
     fresh_interval   = "500ms"
-    timeout          = "1s"
+    timeout          = "2s"
     suspect_interval = "100ms"
     sustain          = "1s"`
 

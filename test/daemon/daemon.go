@@ -132,29 +132,31 @@ func (d *Daemon) Terminate() int {
 // Status is one resource as the daemon sees it.
 func (d *Daemon) Status(resource string) failover.ResourceStatus {
 	d.t.Helper()
+	s := d.Overview(resource)
+	if len(s.Resources) != 1 {
+		d.t.Fatalf("status: %d resources %s", len(s.Resources), resource)
+	}
+	return s.Resources[0]
+}
+
+// Overview is everything as the daemon sees it, or what concerns one resource.
+func (d *Daemon) Overview(resource string) failover.Status {
+	d.t.Helper()
 	raw, err := d.client.Status(context.Background(), resource)
 	if err != nil {
 		d.t.Fatalf("status: %v\n%s", err, d.Logs())
 	}
 	s, err := httpapi.ParseStatus(raw)
-	if err != nil || len(s.Resources) != 1 {
-		d.t.Fatalf("status: %v, %d resources", err, len(s.Resources))
+	if err != nil {
+		d.t.Fatalf("status: %v", err)
 	}
-	return s.Resources[0]
+	return s
 }
 
 // Blind is why the daemon cannot judge, "" while it can.
 func (d *Daemon) Blind() string {
 	d.t.Helper()
-	raw, err := d.client.Status(context.Background(), "")
-	if err != nil {
-		d.t.Fatalf("status: %v\n%s", err, d.Logs())
-	}
-	s, err := httpapi.ParseStatus(raw)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return s.Blind
+	return d.Overview("").Blind
 }
 
 // Protected waits until the resource is attached to its first endpoint, and a
