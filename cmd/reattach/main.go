@@ -21,6 +21,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who asks a second time is not made to wait
 	code := execute(ctx, newProcess(), os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -101,6 +101,10 @@ func asked(err error, socket string) error {
 		return &exit{exitWrong, err, refusal.Hint}
 	case errors.As(err, &refusal):
 		return &exit{exitUnreachable, err, refusal.Hint}
+	case errors.Is(err, context.Canceled):
+		return &exit{exitNo, errors.New("interrupted"), "a command that was sent may be carried out all the same: see reattach history"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &exit{exitUnreachable, errors.New("the daemon did not answer in time"), "reattach status says how it is"}
 	case errors.Is(err, os.ErrPermission):
 		return &exit{exitUnreachable, fmt.Errorf("no permission to open %s", socket), "the socket belongs to the user that the daemon runs as: try sudo"}
 	case errors.Is(err, httpapi.ErrUnreachable):
