@@ -257,7 +257,7 @@ func (d *door) do(ctx context.Context, c failover.Command) error {
 // the daemon's sentence does not name.
 func renderAnswer(p paint, a failover.Answer) string {
 	if a.Done || a.Decision == nil {
-		return a.Text + "\n"
+		return clean(a.Text) + "\n"
 	}
 	t := table{paint: p, indent: "  "}
 	for _, g := range a.Decision.Gates {
@@ -265,5 +265,5 @@ func renderAnswer(p paint, a failover.Answer) string {
 			t.row(cell{"✗", red}, cell{g.Gate, plain}, cell{g.Why, plain})
 		}
 	}
-	return a.Text + "\n" + t.String()
+	return clean(a.Text) + "\n" + t.String()
 }

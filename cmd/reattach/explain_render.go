@@ -67,7 +67,12 @@ func (e explanation) head() []string {
 		title += ", mode " + s.Mode
 	}
 	title += fmt.Sprintf("; as %s saw it at %s", e.Observer, e.AsOf.Format("2006-01-02 15:04:05 MST"))
-	t := table{paint: e.paint, width: screenColumns, indent: "  "}
+	return append([]string{e.in(bold, cut(title, screenColumns))}, e.facts()...)
+}
+
+// facts say what is attached, protected, held and paused.
+func (e explanation) facts() []string {
+	s, t := e.Status, table{paint: e.paint, width: screenColumns, indent: "  "}
 	add := func(name string, c ink, text string) {
 		for i, part := range wrap(text, screenColumns-14) {
 			if i > 0 {
@@ -109,7 +114,7 @@ func (e explanation) head() []string {
 	if s.Paused != "" {
 		add("paused", yellow, s.Paused)
 	}
-	return append([]string{e.in(bold, cut(title, screenColumns))}, strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")...)
+	return strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")
 }
 
 // shows reports whether the last decision has a line for the gate.

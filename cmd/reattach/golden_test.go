@@ -142,6 +142,24 @@ func TestColoursChangeNoWord(t *testing.T) {
 	}
 }
 
+// A reason is typed by one person and shown to another: it must not write to his terminal.
+func TestNoControlCharacters(t *testing.T) {
+	const bad = "\x1b[2J\x1b]0;owned\x07\r\nnext line"
+	s := status()
+	s.Blind, s.Paused, s.Notices[0].Text, s.Notices[0].Next = bad, bad, bad, bad
+	s.Resources[0].Paused, s.Resources[0].Why, s.Resources[0].Endpoints[0].Err = bad, bad, bad
+	x := explanationOf(s.Resources[0], nil)
+	x.Blind, x.History[0].Person, x.History[0].Reason = bad, "ana@ops", bad
+	for name, text := range map[string]string{
+		"status": statusView{all: true}.render(s), "explain": renderExplanation(paint{}, x),
+		"history": renderHistory(paint{}, 0, x.History, 0), "answer": renderAnswer(paint{}, failover.Answer{Text: bad, Hint: bad}),
+	} {
+		if strings.ContainsAny(text, "\x1b\x07\r") || strings.Contains(text, "\nnext line") {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+}
+
 // gates is a decision on orders whose gate shut is closed.
 func gates(shut string) policy.Decision {
 	d := policy.Decision{At: ago(time.Second), Kind: policy.Failover, Candidates: []policy.Candidacy{

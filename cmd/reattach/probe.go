@@ -115,23 +115,9 @@ func probeTarget(p *process, text string, o probeOptions) (probe.Protocol, probe
 	if !ok {
 		return protocol, probe.Target{}, wrongf("schemes: "+schemes(), "no protocol for %s://", u.Scheme)
 	}
-	t := probe.Target{URL: u, Timeout: o.timeout, Client: "reattach probe", Idle: time.Minute,
-		TLS: probe.TLSConfig{CAFile: o.caFile, CertFile: o.certFile, KeyFile: o.keyFile, ServerName: o.server}}
-	if t.Timeout == 0 {
-		t.Timeout = protocol.Defaults.Timeout
-	}
-	if t.Timeout < 0 {
-		return protocol, t, wrongf("", "--timeout is not positive")
-	}
-	if o.tls != "" {
-		if t.TLS.Mode, err = probe.ParseTLSMode(o.tls); err != nil {
-			return protocol, t, wrongf("", "--tls: %w", err)
-		}
-	}
-	if o.depth != "" {
-		if err := t.Depth.UnmarshalText([]byte(o.depth)); err != nil || t.Depth == probe.PhaseNone {
-			return protocol, t, wrongf("connect, greeting, auth, ping, role, read or write", "--depth: unknown phase %q", o.depth)
-		}
+	t, err := o.target(u, protocol)
+	if err != nil {
+		return protocol, t, err
 	}
 	if err := credentials(p, &t, o); err != nil {
 		return protocol, t, err
@@ -142,6 +128,30 @@ func probeTarget(p *process, text string, o probeOptions) (probe.Protocol, probe
 		}
 	}
 	return protocol, t, nil
+}
+
+// target makes a target of the flags that say how to converse.
+func (o probeOptions) target(u probe.URL, protocol probe.Protocol) (probe.Target, error) {
+	t := probe.Target{URL: u, Timeout: o.timeout, Client: "reattach probe", Idle: time.Minute,
+		TLS: probe.TLSConfig{CAFile: o.caFile, CertFile: o.certFile, KeyFile: o.keyFile, ServerName: o.server}}
+	if t.Timeout == 0 {
+		t.Timeout = protocol.Defaults.Timeout
+	}
+	if t.Timeout < 0 {
+		return t, wrongf("", "--timeout is not positive")
+	}
+	if o.tls != "" {
+		var err error
+		if t.TLS.Mode, err = probe.ParseTLSMode(o.tls); err != nil {
+			return t, wrongf("", "--tls: %w", err)
+		}
+	}
+	if o.depth != "" {
+		if err := t.Depth.UnmarshalText([]byte(o.depth)); err != nil || t.Depth == probe.PhaseNone {
+			return t, wrongf("connect, greeting, auth, ping, role, read or write", "--depth: unknown phase %q", o.depth)
+		}
+	}
+	return t, nil
 }
 
 // credentials puts user and password where the URL has them.

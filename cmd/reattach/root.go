@@ -27,6 +27,7 @@ type exit struct {
 	hint string
 }
 
+// Error implements error.
 func (e *exit) Error() string {
 	if e.err == nil {
 		return fmt.Sprintf("exit code %d", e.code)
@@ -34,6 +35,7 @@ func (e *exit) Error() string {
 	return e.err.Error()
 }
 
+// Unwrap returns what went wrong.
 func (e *exit) Unwrap() error { return e.err }
 
 func wrongf(hint, format string, args ...any) error {
@@ -76,7 +78,7 @@ func execute(ctx context.Context, p *process, args []string) int {
 		fmt.Fprintf(p.err, "reattach: %s\n", strings.TrimSpace(e.err.Error()))
 	}
 	if e.hint != "" {
-		fmt.Fprintf(p.err, "  %s\n", e.hint)
+		fmt.Fprintf(p.err, "  %s\n", clean(e.hint))
 	}
 	return e.code
 }

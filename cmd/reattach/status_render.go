@@ -64,10 +64,10 @@ func (v statusView) head(s failover.Status) string {
 	}
 	out := fmt.Sprintf("%s at %s: %d of %s protected\n", v.paint.in(bold, who), s.AsOf.Format("2006-01-02 15:04:05 MST"), protected, plural(len(s.Resources), "resource"))
 	if s.Blind != "" {
-		out += v.paint.in(red, "blind: "+s.Blind) + "\n  Nothing is switched; what follows is from memory.\n"
+		out += v.paint.in(red, "blind: "+clean(s.Blind)) + "\n  Nothing is switched; what follows is from memory.\n"
 	}
 	if s.Paused != "" {
-		out += v.paint.in(yellow, "everything is paused "+s.Paused) + "\n"
+		out += v.paint.in(yellow, "everything is paused "+clean(s.Paused)) + "\n"
 	}
 	return out
 }
@@ -77,9 +77,9 @@ func (v statusView) notice(n failover.Notice, now time.Time) string {
 	if n.Urgent {
 		c, mark = red, "!"
 	}
-	out := fmt.Sprintf("\n%s  %s ago: %s\n", v.paint.in(c, mark), httpapi.Age(now.Sub(n.At)), n.Text)
+	out := fmt.Sprintf("\n%s  %s ago: %s\n", v.paint.in(c, mark), httpapi.Age(now.Sub(n.At)), clean(n.Text))
 	if n.Next != "" {
-		out += "   next: " + v.paint.in(bold, n.Next) + "\n"
+		out += "   next: " + v.paint.in(bold, clean(n.Next)) + "\n"
 	}
 	return out
 }

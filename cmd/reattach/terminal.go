@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +63,9 @@ func (t *table) row(cells ...cell) {
 	for len(cells) > 0 && cells[len(cells)-1].text == "" {
 		cells = cells[:len(cells)-1]
 	}
+	for i := range cells {
+		cells[i].text = clean(cells[i].text)
+	}
 	t.rows = append(t.rows, cells)
 }
 
@@ -74,6 +78,7 @@ func (t *table) texts(c ink, texts ...string) {
 	t.row(row...)
 }
 
+// String returns the table, each line ended.
 func (t *table) String() string {
 	var widths []int
 	for _, row := range t.rows {
@@ -111,6 +116,17 @@ func (t *table) line(b *strings.Builder, row []cell, widths []int) {
 		}
 	}
 	b.WriteByte('\n')
+}
+
+// clean leaves nothing in s that could move a terminal's cursor or break a line:
+// reasons are typed by people, and shown to others.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // cut shortens s to n columns at most.
