@@ -166,7 +166,8 @@ func Gates() []Gate {
 }
 
 // Waivable returns the names that a person may force: those of gates, and the
-// reasons for which a candidate is turned down.
+// reasons for which a candidate is turned down. Forcing "candidate" takes a
+// target that is not up; there has to be one all the same.
 func Waivable() []string {
 	var names []string
 	for _, g := range Gates() {
@@ -174,7 +175,7 @@ func Waivable() []string {
 			names = append(names, g.Name)
 		}
 	}
-	return append(names, "taint", "drained")
+	return append(names, "candidate", "taint", "drained")
 }
 
 func checkPaused(s *Situation) (bool, string) {

@@ -80,7 +80,7 @@ func (a API) Handler() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	return ownName(mux)
 }
 
 // within bounds an answer in time, and keeps browsers from guessing types,
