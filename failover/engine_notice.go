@@ -20,6 +20,16 @@ func (e *Engine) tell(n Notice) {
 	e.emit(Tell{n})
 }
 
+// active returns the notices that nobody has acknowledged.
+func (e *Engine) active() []Notice {
+	return slices.DeleteFunc(slices.Clone(e.notices), func(n Notice) bool { return n.acked })
+}
+
+// lasts reports whether a notice is of something that goes on until it is over.
+func (n Notice) lasts() bool {
+	return slices.Contains([]string{"held", "would_fail_over", "denied", "rewound"}, n.Event)
+}
+
 // over ends an active notice, and says so.
 func (e *Engine) over(now time.Time, key, text string) {
 	i := slices.IndexFunc(e.notices, func(o Notice) bool { return o.Key == key })
@@ -28,6 +38,9 @@ func (e *Engine) over(now time.Time, key, text string) {
 	}
 	n := e.notices[i]
 	e.notices = slices.Delete(e.notices, i, i+1)
+	if n.acked {
+		return // its end was told
+	}
 	n.Over, n.Urgent, n.Text, n.At, n.Next = true, false, text, now, ""
 	e.emit(Tell{n})
 }

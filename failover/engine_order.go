@@ -356,13 +356,20 @@ func (e *Engine) ack(now time.Time, r *resource, order uint64) {
 	e.writeStateAlone(r, s, order, "Acknowledged "+r.def.Name+".")
 }
 
-// acknowledged ends every notice of a resource.
+// acknowledged ends every notice of a resource. What lasts is kept in mind, so
+// that it is not told again until it has passed.
 func (e *Engine) acknowledged(now time.Time, r *resource) {
-	for _, n := range slices.Clone(e.notices) {
-		if n.Resource == r.def.Name {
-			e.over(now, n.Key, "Acknowledged.")
+	for i := range e.notices {
+		n := &e.notices[i]
+		if n.Resource != r.def.Name || n.acked {
+			continue
 		}
+		told := *n
+		told.Over, told.Urgent, told.Text, told.At, told.Next = true, false, "Acknowledged.", now, ""
+		e.emit(Tell{told})
+		n.acked = true
 	}
+	e.notices = slices.DeleteFunc(e.notices, func(n Notice) bool { return n.acked && !n.lasts() })
 }
 
 func (e *Engine) ackAll(now time.Time, ev Ordered) {

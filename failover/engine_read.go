@@ -48,6 +48,10 @@ func (e *Engine) swept(now time.Time, q *request, ev Answered) {
 	}
 	for _, name := range q.sweep {
 		if r := e.res[name]; r != nil {
+			if !r.unreadable.IsZero() {
+				r.unreadable = time.Time{}
+				e.over(now, name+"/unreadable", "The store lets us read the keys of "+name+" again.")
+			}
 			e.ingest(now, r, readingOf(r.def, ev.Reply, ev.Sent))
 			e.consider(now, r)
 		}
@@ -64,7 +68,8 @@ func (e *Engine) sweepDenied(now time.Time, q *request) {
 	if len(q.sweep) == 1 {
 		if r := e.res[q.sweep[0]]; r != nil {
 			r.unreadable = now.Add(holdRetry)
-			e.denied(now, r)
+			e.tell(Notice{Key: r.def.Name + "/unreadable", Event: "denied", Urgent: true, Resource: r.def.Name, At: now,
+				Text: "The store denies reading the keys of " + r.def.Name + ": it is not switched.", Next: "reattach check --live"})
 		}
 		return
 	}

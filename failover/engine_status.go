@@ -16,7 +16,7 @@ var ErrNoResource = errors.New("no such resource")
 
 // Status tells all that is known, at one moment.
 func (e *Engine) Status(now time.Time) Status {
-	s := Status{Observer: e.cfg.Observer, Zone: e.cfg.Zone, AsOf: now, Blind: e.blind(now, nil), Notices: slices.Clone(e.notices)}
+	s := Status{Observer: e.cfg.Observer, Zone: e.cfg.Zone, AsOf: now, Blind: e.blind(now, nil), Notices: e.active()}
 	var all Control
 	if decode(e.controls[controlAll], &all) == nil && all.Pause != nil {
 		if on, text := e.standing(now, controlAll, *all.Pause); on {

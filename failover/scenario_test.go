@@ -58,10 +58,18 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// teller is a test, or one draw of a property.
+type teller interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // world is a small deterministic world around one engine: endpoints with a
 // truth, a store that can fail, and a clock.
 type world struct {
-	t        *testing.T
+	t        teller
 	now      time.Time
 	start    time.Time
 	engine   *failover.Engine
@@ -70,6 +78,7 @@ type world struct {
 	down     bool // the store does not answer
 	fate     map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration
 	denied   map[failover.Purpose]bool
+	shut     map[string]bool // keys that the store denies
 	truth    map[string]probe.Class
 	booted   map[string]time.Time // when an endpoint's server was started last
 	probing  map[string]*pacing
@@ -99,7 +108,7 @@ const (
 	worldTick  = 100 * time.Millisecond
 )
 
-func play(t *testing.T, story string) string {
+func play(t teller, story string) string {
 	w := newWorld(t, story)
 	scan := bufio.NewScanner(strings.NewReader(story))
 	for scan.Scan() {
@@ -229,7 +238,7 @@ func (w *world) transact(f failover.Transact) {
 		answer.Err = failover.ErrUnknown
 		w.later(f.Timeout, answer)
 		return
-	case w.denied[f.Purpose]:
+	case w.denied[f.Purpose] || slices.ContainsFunc(f.Ops, func(op failover.Op) bool { return w.shut[op.Key] }):
 		answer.Err = failover.ErrDenied
 		w.say("%s: %s", f.Purpose, outcome(answer))
 	case w.fate[f.Purpose] != nil:

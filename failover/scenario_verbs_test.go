@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/policy"
 	"github.com/reattach/reattach/probe"
 )
 
@@ -18,6 +19,7 @@ import (
 //	reboot RESOURCE/ENDPOINT           its server is started anew: its uptime begins
 //	store down|up                      the store does not answer
 //	deny PURPOSE… / allow              the store denies such transactions
+//	shut KEY / allow                   the store denies all that touches the key
 //	lose PURPOSE                       the next such transaction is carried out, its reply lost
 //	lose-slowly PURPOSE                the same, noticed only when its time is over
 //	drop PURPOSE                       it never arrives, noticed when its time is over
@@ -30,6 +32,7 @@ import (
 //	order VERB [RESOURCE] [--all] [to=…] [force=…] [for=…]
 //	explain RESOURCE                   as a person would ask
 //	reload RESOURCE ENDPOINT…          its configuration from now on
+//	drop-resource RESOURCE             a reload without it
 //	restart [RESOURCE ENDPOINT…]       of the observer, perhaps with another configuration
 //	stand-still TIME                   of the observer
 func (w *world) do(words []string, line string) {
@@ -64,6 +67,10 @@ func (w *world) do(words []string, line string) {
 		}
 	case "reload":
 		w.reload(words[1], words[2:])
+	case "drop-resource":
+		next := w.cfg
+		next.Resources = slices.DeleteFunc(slices.Clone(next.Resources), func(r *policy.Resource) bool { return r.Name == words[1] })
+		w.reloadTo(next)
 	case "reboot":
 		w.booted[words[1]] = w.now
 	default:
@@ -87,8 +94,11 @@ func (w *world) meddle(words []string) bool {
 		for _, p := range words[1:] {
 			w.denied[failover.Purpose(p)] = true
 		}
+	case "shut":
+		w.shut[words[1]] = true
 	case "allow":
 		clear(w.denied)
+		clear(w.shut)
 	case "when":
 		w.fate[purpose] = func(f failover.Transact, a *failover.Answered) time.Duration {
 			w.do(words[2:], strings.Join(words, " "))
@@ -181,7 +191,10 @@ func (w *world) reconfigured(name string, words []string) failover.Config {
 }
 
 func (w *world) reload(name string, words []string) {
-	next := w.reconfigured(name, words)
+	w.reloadTo(w.reconfigured(name, words))
+}
+
+func (w *world) reloadTo(next failover.Config) {
 	w.orders++
 	before := w.out.Len()
 	w.step(failover.Reloaded{ID: w.orders, Config: next})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/reattach/reattach/failover"
@@ -20,10 +19,10 @@ import (
 //	resource NAME ENDPOINT… [key=value …]
 //
 // An ENDPOINT is NAME[@HOST][:PASSWORD]; its host is its first name.
-func newWorld(t *testing.T, story string) *world {
+func newWorld(t teller, story string) *world {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	w := &world{t: t, now: start, start: start, store: storetest.NewModel(100), truth: map[string]probe.Class{}, booted: map[string]time.Time{}, answered: map[uint64]bool{},
-		fate: map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration{}, denied: map[failover.Purpose]bool{}}
+		fate: map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration{}, denied: map[failover.Purpose]bool{}, shut: map[string]bool{}}
 	w.cfg = failover.Config{Observer: "mon-a", Zone: "az-1", Observers: []string{"mon-a"}}
 	for line := range strings.Lines(story) {
 		if words := strings.Fields(line); len(words) > 2 && words[0] == "resource" {
@@ -34,7 +33,7 @@ func newWorld(t *testing.T, story string) *world {
 	return w
 }
 
-func defineResource(t *testing.T, name string, words []string) *policy.Resource {
+func defineResource(t teller, name string, words []string) *policy.Resource {
 	r := &policy.Resource{Name: name, Veto: true, FailbackAfter: 10 * time.Minute,
 		Protocol: probe.Protocol{Name: "mysql", Holds: true, Traits: probe.Traits{StoreOfData: true, Taints: true}},
 		Pace:     probe.Pace{Interval: time.Second, FreshInterval: 10 * time.Second, SuspectInterval: 100 * time.Millisecond},
@@ -86,7 +85,7 @@ func defineResource(t *testing.T, name string, words []string) *policy.Resource 
 	return r
 }
 
-func defineEndpoint(t *testing.T, resource, word string) policy.Endpoint {
+func defineEndpoint(t teller, resource, word string) policy.Endpoint {
 	word, password, rotated := strings.Cut(word, ":")
 	name, host, renamed := strings.Cut(word, "@")
 	if !renamed {

@@ -107,6 +107,8 @@ type Notice struct {
 	Outage   string    `json:"outage,omitempty"`
 	At       time.Time `json:"at"`
 	Over     bool      `json:"over,omitempty"` // recovered or acknowledged
+
+	acked bool // by a person, though it lasts
 }
 
 // Command is what a person asks of the engine.

@@ -295,7 +295,7 @@ func checkAct(t *rapid.T, s *policy.Situation, d policy.Decision) {
 	switch {
 	case d.Target == s.Attached:
 		t.Fatal("the target is attached already")
-	case e.Verdict.State != policy.Up || !e.Fresh:
+	case (e.Verdict.State != policy.Up || !e.Fresh) && !forced("candidate"):
 		t.Fatalf("the target is %s, fresh=%v", e.Verdict.State, e.Fresh)
 	case s.Automatic && s.Fleet >= policy.PaceLimit && s.Kind != policy.Bootstrap:
 		t.Fatal("beyond the pace")
