@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,9 @@ func TestMain(m *testing.M) {
 const thresholds = `
     timeout = "1s"
     sustain = "1s"`
+
+// interval is that of the probes.
+const interval = time.Second
 
 // BenchmarkTimeToHandle takes the time from a fault of the attached MariaDB to
 // the changed handle, as a reader on Consul sees it. By the design's liveness
@@ -65,6 +69,7 @@ func BenchmarkTimeToHandle(b *testing.B) {
 				d.Start()
 				d.Protected(name)
 				changed := watch(b, kv, r.Handle, r.B)
+				<-time.After(rand.N(interval)) // a fault knows nothing of when it was last probed
 				at := fault.strike()
 				took = append(took, (<-changed).Sub(at))
 				fault.heal()
