@@ -40,7 +40,7 @@ func TestAliveServersAreKept(t *testing.T) {
 			strike: func() { exec("ALTER USER app@'%' IDENTIFIED BY 'changed'") },
 			mend:   func() { exec("ALTER USER app@'%' IDENTIFIED BY '" + lab.Password("app") + "'") }},
 		{name: "missing database", database: "e2e_gone", user: "root", code: "1049", reason: "lacks what the URL names",
-			before: []string{"CREATE DATABASE e2e_gone"},
+			before: []string{"CREATE DATABASE IF NOT EXISTS e2e_gone"},
 			strike: func() { exec("DROP DATABASE e2e_gone") },
 			mend:   func() { exec("CREATE DATABASE IF NOT EXISTS e2e_gone") }},
 		{name: "too many connections", database: "orders", user: "app", code: "1040", reason: "too much to do",
@@ -57,7 +57,7 @@ func TestAliveServersAreKept(t *testing.T) {
 			for _, s := range wrong.before {
 				databases().Active.SQL(s) // replicated to the standby
 			}
-			name := "alive-" + wrong.code
+			name := unique("alive-" + wrong.code)
 			r := daemon.Resource{Name: name, Handle: name + "/DATABASE_URL", Policy: daemon.Fast}
 			address := func(s *lab.Server) string {
 				return fmt.Sprintf("mysql://%s:%s@%s/%s", wrong.user, lab.Password(wrong.user), s.Addr(), wrong.database)

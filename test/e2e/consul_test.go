@@ -65,6 +65,7 @@ type job struct {
 // prepares a daemon with the least policy and a consul-template that may read.
 func newJob(t *testing.T, name string) *job {
 	t.Helper()
+	name = unique(name)
 	db := databases()
 	j := &job{t: t, jdbc: name + "/JDBC_URL", r: daemon.Resource{
 		Name: name, Handle: name + "/DATABASE_URL", A: db.Active.URL("app"), B: db.Standby.URL("app"), Policy: daemon.Fast,

@@ -108,9 +108,9 @@ func whole(t *testing.T, path string, r daemon.Resource) uint64 {
 func TestTerminatedDuringSwitches(t *testing.T) {
 	need(t)
 	pair := caches()
-	for i := range 6 {
+	for range 6 {
 		a := lab.NewProxy(t, pair.Active.Addr())
-		name := "terminated-" + string(rune('a'+i))
+		name := unique("terminated")
 		r := daemon.Resource{Name: name, Handle: name + "/URL", A: "memcached://" + a.Addr(), B: pair.Standby.URL(""), Policy: quick}
 		d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
 		d.Start()

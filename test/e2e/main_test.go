@@ -91,5 +91,21 @@ func policyFor(t *testing.T, handles ...string) string {
 	return own
 }
 
+// unique is a name that no test of this run has had, with -count too.
+func unique(name string) string {
+	used.Lock()
+	defer used.Unlock()
+	used.names[name]++
+	if n := used.names[name]; n > 1 {
+		return fmt.Sprintf("%s.%d", name, n)
+	}
+	return name
+}
+
+var used = struct {
+	sync.Mutex
+	names map[string]int
+}{names: map[string]int{}}
+
 // after waits for d, as a fault that lasts does.
 func after(d time.Duration) { <-time.After(d) }

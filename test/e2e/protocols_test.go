@@ -31,7 +31,7 @@ func TestFailoverOfEachProtocol(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			pair := c.pair()
-			name := "each-" + c.name
+			name := unique("each-" + c.name)
 			r := daemon.Resource{Name: name, Handle: name + "/URL", A: pair.Active.URL(c.user), B: pair.Standby.URL(c.user), Policy: daemon.Fast}
 			d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
 			d.Start()

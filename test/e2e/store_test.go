@@ -20,7 +20,8 @@ func TestConsulStopped(t *testing.T) {
 	need(t)
 	pair := caches()
 	a := lab.NewProxy(t, pair.Active.Addr())
-	r := daemon.Resource{Name: "blind", Handle: "blind/URL", A: "memcached://" + a.Addr(), B: pair.Standby.URL(""), Policy: daemon.Fast}
+	name := unique("blind")
+	r := daemon.Resource{Name: name, Handle: name + "/URL", A: "memcached://" + a.Addr(), B: pair.Standby.URL(""), Policy: daemon.Fast}
 	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
 	d.Start()
 	d.Protected(r.Name)
@@ -80,15 +81,16 @@ func TestConsulStopped(t *testing.T) {
 func TestNothingIsWrittenAtRest(t *testing.T) {
 	need(t)
 	db, cache := databases(), caches()
+	base := unique("rest")
 	resources := []daemon.Resource{
-		{Name: "rest-db", Handle: "rest/DATABASE_URL", A: db.Active.URL("app"), B: db.Standby.URL("app"), Policy: daemon.Fast},
-		{Name: "rest-cache", Handle: "rest/CACHE_URL", A: cache.Active.URL(""), B: cache.Standby.URL(""), Policy: daemon.Fast},
+		{Name: base + "-db", Handle: base + "/DATABASE_URL", A: db.Active.URL("app"), B: db.Standby.URL("app"), Policy: daemon.Fast},
+		{Name: base + "-cache", Handle: base + "/CACHE_URL", A: cache.Active.URL(""), B: cache.Standby.URL(""), Policy: daemon.Fast},
 	}
-	put(t, "rest/DATABASE_URL", resources[0].A)
-	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, "rest/DATABASE_URL", "rest/CACHE_URL")), resources...))
+	put(t, resources[0].Handle, resources[0].A)
+	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, resources[0].Handle, resources[1].Handle)), resources...))
 	d.Start()
-	d.Protected("rest-db")
-	d.Protected("rest-cache")
+	d.Protected(resources[0].Name)
+	d.Protected(resources[1].Name)
 	count := func() string {
 		return fmt.Sprintf("%d writes of keys, %d transactions that write",
 			consul().Counter("consul_kvs_apply"), consul().Counter("consul_txn_apply"))
@@ -98,7 +100,7 @@ func TestNothingIsWrittenAtRest(t *testing.T) {
 		t.Fatal("Consul counts no transaction at all: the counter has another name")
 	}
 	daemon.Throughout(t, 20*time.Second, "both are steady", func() bool {
-		return d.Status("rest-db").Activity == "steady" && d.Status("rest-cache").Activity == "steady"
+		return d.Status(resources[0].Name).Activity == "steady" && d.Status(resources[1].Name).Activity == "steady"
 	})
 	if after := count(); after != before {
 		t.Errorf("in 20 s at rest %s became %s", before, after)
