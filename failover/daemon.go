@@ -33,6 +33,8 @@ type Daemon struct {
 	calls    chan func(context.Context, time.Time)
 	done     chan struct{}
 	group    sync.WaitGroup
+	workers  sync.WaitGroup // those that send transactions
+	leaving  bool           // no transaction is begun any more
 	orders   map[uint64]chan Answer
 	order    uint64
 	loops    map[string]*loop
@@ -88,7 +90,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer close(d.done)
 	defer cancel()
 	for range txnWorkers {
-		d.group.Go(func() { d.sendTxns(ctx) })
+		d.workers.Go(func() { d.sendTxns(ctx) })
 	}
 	for _, prefix := range []string{controlPrefix, ballotPrefix} {
 		d.group.Go(func() { d.watch(ctx, prefix) })
@@ -127,10 +129,50 @@ func (d *Daemon) turn(ctx context.Context) error {
 	}
 }
 
-// leave closes what is open in the store, so that nobody has to wait for its age.
+// leave closes what is open in the store, so that nobody has to wait for its
+// age: first the ballots that are known, then those whose opening was under way.
 func (d *Daemon) leave(ctx context.Context) {
-	for _, t := range d.engine.Leave() {
-		d.sendTxn(ctx, t)
+	d.leaving = true
+	closed := map[uint64]bool{}
+	closeAll := func() {
+		for _, t := range d.engine.Leave() {
+			if index := t.Ops[0].Index; !closed[index] {
+				closed[index] = true
+				d.sendTxn(ctx, t)
+			}
+		}
+	}
+	closeAll()
+	d.settle(ctx)
+	closeAll()
+}
+
+// settle waits for the transactions that are under way, and takes in their
+// answers: a ballot that is opened by one of them is to be closed, too, and a
+// switch that was committed is to be told.
+func (d *Daemon) settle(ctx context.Context) {
+	ended := make(chan struct{})
+	d.group.Go(func() { d.workers.Wait(); close(ended) })
+	take := func(ev Event) {
+		if a, ok := ev.(Answered); ok {
+			d.step(ctx, time.Now(), a)
+		}
+	}
+	for {
+		select {
+		case ev := <-d.events:
+			take(ev)
+			continue
+		case <-ended:
+		}
+		for {
+			select {
+			case ev := <-d.events:
+				take(ev)
+			default:
+				return
+			}
+		}
 	}
 }
 
@@ -156,6 +198,9 @@ func (d *Daemon) step(ctx context.Context, now time.Time, ev Event) {
 func (d *Daemon) perform(ctx context.Context, effect Effect) {
 	switch f := effect.(type) {
 	case Transact:
+		if d.leaving {
+			return
+		}
 		select {
 		case d.txns <- f:
 		default: // no room: as if the store had not answered; never wait here
@@ -208,7 +253,7 @@ func (d *Daemon) sendTxns(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case t := <-d.txns:
-			d.send(ctx, d.sendTxn(ctx, t))
+			d.events <- d.sendTxn(ctx, t) // taken in to the last
 		}
 	}
 }

@@ -261,6 +261,36 @@ func TestDaemonLeaves(t *testing.T) {
 	})
 }
 
+// TestDaemonLeavesWhileItOpens: who ends while his ballot's opening is on its
+// way waits for the answer, and closes what it opened.
+func TestDaemonLeavesWhileItOpens(t *testing.T) {
+	run(t, "", func(r *running) {
+		waits, release := make(chan struct{}), make(chan struct{})
+		r.store.hook(func(_ context.Context, ops []failover.Op) error {
+			if slices.ContainsFunc(ops, func(op failover.Op) bool { return op.Verb.Writes() && op.Key == "reattach/ballot/orders-db/_" }) {
+				r.store.hook(nil)
+				close(waits)
+				<-release
+			}
+			return nil
+		})
+		go func() {
+			_, _ = r.d.Do(r.ctx, failover.Command{Verb: "switchover", Resource: "orders-db", Reason: "a test"})
+		}()
+		<-waits
+		go r.stop()
+		r.after(time.Second)
+		close(release)
+		r.stop()
+		if got := r.keys("reattach/ballot/orders-db/"); len(got) != 0 {
+			t.Errorf("it ended, and left %v", got)
+		}
+		if got := r.keys("reattach/history/"); len(got) != 1 {
+			t.Errorf("it went on to commit: %v", got)
+		}
+	})
+}
+
 // TestDaemonStood: a loop that was held up voids its evidence.
 func TestDaemonStood(t *testing.T) {
 	run(t, "", func(r *running) {

@@ -319,7 +319,7 @@ func (e *Engine) ballotFailed(now time.Time, r *resource, err error) {
 // ballotOver forgets the ballot in flight. What was wanted is weighed anew. If
 // it may still be open, it is closed as an earlier life's would be.
 func (e *Engine) ballotOver(now time.Time, r *resource) {
-	if at := max(r.ballot.index, r.ballot.seen); at != 0 && !r.ballot.gone {
+	if at := max(r.ballot.index, r.ballot.seen); at != 0 && !r.ballot.gone && r.alien.index == 0 {
 		r.alien = alienBallot{index: at, first: now, own: true}
 	}
 	r.ballot = nil

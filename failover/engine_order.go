@@ -322,6 +322,10 @@ func (e *Engine) orderState(now time.Time, ev Ordered) {
 		return
 	}
 	r := e.res[c.Resource]
+	if r.reading == nil {
+		e.answer(ev.ID, Answer{Unsure: true, Text: "The store has not been read yet; ask again in a moment."})
+		return
+	}
 	if c.Verb == "ack" {
 		if r.rewound != "" {
 			e.orderAdopt(now, r, ev, &wish{kind: policy.Adopt, target: -1, order: ev.ID, person: c.By, reason: c.Reason})

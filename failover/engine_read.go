@@ -30,11 +30,12 @@ func (e *Engine) sweep(now time.Time) {
 		defs, names = append(defs, r.def), append(names, r.def.Name)
 		e.cursor = (e.cursor + 1) % len(e.order)
 	}
-	if len(defs) == 0 {
-		return
+	list := readSweep(defs)
+	if len(defs) == 0 { // nothing may be read, but the store's pulse can be felt
+		list = []Op{{Verb: Get, Key: controlAll}}
 	}
 	e.sweepAt, e.sweeping = now, true
-	e.transact(&request{purpose: PurposeSweep, sweep: names}, readSweep(defs), time.Second, time.Time{})
+	e.transact(&request{purpose: PurposeSweep, sweep: names}, list, time.Second, time.Time{})
 }
 
 func (e *Engine) swept(now time.Time, q *request, ev Answered) {
@@ -366,10 +367,14 @@ func (e *Engine) ballotsChanged(now time.Time, entries []Entry) {
 		entry := have[ballotKey(name)]
 		var o Opening
 		_ = decode(entry, &o) // one that cannot be read is closed by its age
+		mine := r.ballot != nil && r.ballot.nonce == o.Nonce
+		if r.ballot != nil && r.ballot.seen != 0 && !mine {
+			r.ballot.gone = true // somebody closed it
+		}
 		switch {
 		case !entry.Exists():
 			r.alien = alienBallot{}
-		case r.ballot != nil && r.ballot.nonce == o.Nonce:
+		case mine:
 			r.alien, r.ballot.seen = alienBallot{}, entry.ModifyIndex
 		case r.alien.index != entry.ModifyIndex:
 			r.alien = alienBallot{index: entry.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer}

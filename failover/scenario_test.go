@@ -79,6 +79,7 @@ type world struct {
 	fate     map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration
 	denied   map[failover.Purpose]bool
 	shut     map[string]bool // keys that the store denies
+	kept     []string        // foreign values that a commit would overwrite
 	truth    map[string]probe.Class
 	booted   map[string]time.Time // when an endpoint's server was started last
 	probing  map[string]*pacing
@@ -130,6 +131,9 @@ func play(t teller, story string) string {
 
 // boot starts the engine, for the first time or again.
 func (w *world) boot() {
+	for id := range w.orders { // who asked the former life has seen it end
+		w.answered[id+1] = true
+	}
 	w.cfg.Seed[0]++
 	w.engine = failover.NewEngine(w.cfg)
 	w.queue, w.probing, w.watched = nil, map[string]*pacing{}, map[string]uint64{}
@@ -256,6 +260,7 @@ func (w *world) transact(f failover.Transact) {
 // carry has the store carry a transaction out.
 func (w *world) carry(f failover.Transact, answer *failover.Answered) {
 	w.checkWrites(f)
+	w.checkCommit(f)
 	answer.Reply, answer.Err = w.store.Txn(context.Background(), f.Ops)
 	if f.Purpose != failover.PurposeSweep {
 		w.say("%s: %s", f.Purpose, outcome(*answer))

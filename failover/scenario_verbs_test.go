@@ -26,6 +26,7 @@ import (
 //	slow PURPOSE TIME                  it is carried out, its reply comes so much later
 //	late PURPOSE                       its time is over before it can be sent
 //	when PURPOSE LINE                  LINE happens just before the next one arrives
+//	mend                               all of these are over
 //	write KEY ENDPOINT|foreign         somebody else's hand
 //	delete KEY
 //	alien RESOURCE OBSERVER            there is a ballot that this observer opened
@@ -41,6 +42,11 @@ func (w *world) do(words []string, line string) {
 	case "end":
 	case "store":
 		w.down = words[1] == "down"
+	case "mend":
+		w.down = false
+		clear(w.fate)
+		clear(w.denied)
+		clear(w.shut)
 	case "restart":
 		if len(words) > 1 {
 			w.cfg = w.reconfigured(words[1], words[2:])

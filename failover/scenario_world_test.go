@@ -127,6 +127,9 @@ func (w *world) end() {
 		}
 	}
 	w.checkInvariants()
+	if _, ok := w.t.(*random); ok {
+		w.checkMended()
+	}
 }
 
 // checkInvariants holds what is true at the end of every story.
