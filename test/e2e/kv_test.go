@@ -16,7 +16,7 @@ import (
 // entry is one key of Consul's KV, nil if it is absent.
 func entry(t *testing.T, key string) *api.KVPair {
 	t.Helper()
-	pair, _, err := consul().Client("").KV().Get(key, nil)
+	pair, _, err := kv().Get(key, nil)
 	if err != nil {
 		t.Fatalf("consul: %s: %v", key, err)
 	}
@@ -26,7 +26,7 @@ func entry(t *testing.T, key string) *api.KVPair {
 // put writes a handle as a person does.
 func put(t *testing.T, key, value string) {
 	t.Helper()
-	if _, err := consul().Client("").KV().Put(&api.KVPair{Key: key, Value: []byte(value), Flags: 42}, nil); err != nil {
+	if _, err := kv().Put(&api.KVPair{Key: key, Value: []byte(value), Flags: 42}, nil); err != nil {
 		t.Fatalf("consul: %s: %v", key, err)
 	}
 }
@@ -34,7 +34,7 @@ func put(t *testing.T, key, value string) {
 // records are a resource's switches as Consul holds them, the oldest first.
 func records(t *testing.T, resource string) []failover.Record {
 	t.Helper()
-	pairs, _, err := consul().Client("").KV().List("reattach/history/"+resource+"/", nil)
+	pairs, _, err := kv().List("reattach/history/"+resource+"/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func records(t *testing.T, resource string) []failover.Record {
 // noBallot fails the test if a ballot of the resource is open.
 func noBallot(t *testing.T, resource string) {
 	t.Helper()
-	keys, _, err := consul().Client("").KV().Keys("reattach/ballot/"+resource+"/", "", nil)
+	keys, _, err := kv().Keys("reattach/ballot/"+resource+"/", "", nil)
 	if err != nil || len(keys) > 0 {
 		t.Errorf("ballots: %v, %v", keys, err)
 	}
@@ -61,7 +61,6 @@ func changes(t *testing.T, key string) (count func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	kv := consul().Client("").KV()
 	first := entry(t, key)
 	if first == nil {
 		t.Fatalf("no key %s", key)
@@ -70,7 +69,7 @@ func changes(t *testing.T, key string) (count func() int) {
 	n, index := 0, first.ModifyIndex
 	go func() {
 		for ctx.Err() == nil {
-			pair, meta, err := kv.Get(key, (&api.QueryOptions{WaitIndex: index, WaitTime: 5 * time.Second}).WithContext(ctx))
+			pair, meta, err := kv().Get(key, (&api.QueryOptions{WaitIndex: index, WaitTime: 5 * time.Second}).WithContext(ctx))
 			if err != nil || pair == nil {
 				if errors.Is(err, context.Canceled) {
 					return

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/consul/api"
+
 	"github.com/reattach/reattach/test/daemon"
 	"github.com/reattach/reattach/test/lab"
 )
@@ -56,6 +58,9 @@ var (
 	caches    = pairOf(func() *lab.Server { return network().Memcached() })
 
 	consul = sync.OnceValue(func() *lab.Consul { return lab.NewConsul(&run, lab.ConsulOptions{ACL: true}) })
+	// kv is one client for all that tests ask: Consul takes 200 connections from
+	// one address.
+	kv = sync.OnceValue(func() *api.KV { return consul().Client("").KV() })
 )
 
 // pairOf starts two servers at the same time.

@@ -16,7 +16,7 @@ import (
 func TestPeopleAndDaemon(t *testing.T) {
 	need(t)
 	j := newJob(t, "people")
-	r, d, kv := j.r, j.d, consul().Client("").KV()
+	r, d := j.r, j.d
 	d.Start()
 	d.Protected(r.Name)
 	ask := func(code int, want string, args ...string) {
@@ -65,7 +65,7 @@ func TestPeopleAndDaemon(t *testing.T) {
 	ask(0, "", "restore", r.Name, "--to", "b", "--reason", "a test")
 	attached("b", r.B)
 	condition(policy.Ours)
-	if _, err := kv.Delete(r.Handle, (*api.WriteOptions)(nil)); err != nil {
+	if _, err := kv().Delete(r.Handle, (*api.WriteOptions)(nil)); err != nil {
 		t.Fatal(err)
 	}
 	condition(policy.Deleted)
