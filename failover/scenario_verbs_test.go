@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 //	lose-slowly PURPOSE                the same, noticed only when its time is over
 //	drop PURPOSE                       it never arrives, noticed when its time is over
 //	slow PURPOSE TIME                  it is carried out, its reply comes so much later
-//	late PURPOSE                       its time is over before it can be sent
+//	late PURPOSE [TIMES]               its time is over before it can be sent
 //	when PURPOSE LINE                  LINE happens just before the next one arrives
 //	mend                               all of these are over
 //	write KEY ENDPOINT|foreign         somebody else's hand
@@ -134,11 +135,20 @@ func (w *world) meddle(words []string) bool {
 			return after(f)
 		}
 	case "late":
-		w.fate[purpose] = func(f failover.Transact, a *failover.Answered) time.Duration {
+		times := 1
+		if len(words) > 2 {
+			times, _ = strconv.Atoi(words[2])
+		}
+		var late func(f failover.Transact, a *failover.Answered) time.Duration
+		late = func(f failover.Transact, a *failover.Answered) time.Duration {
 			w.say("%s would be too late", f.Purpose)
 			a.Err = failover.ErrLate
+			if times--; times > 0 {
+				w.fate[purpose] = late
+			}
 			return storeDelay / 2
 		}
+		w.fate[purpose] = late
 	default:
 		return false
 	}
