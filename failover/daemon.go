@@ -41,6 +41,7 @@ type Daemon struct {
 	txns     chan Transact
 	remember chan map[string]Seen
 	turned   time.Time // when the loop last turned
+	silence  silence
 }
 
 // loop is a running probing loop.
@@ -186,6 +187,9 @@ func stood(before, now time.Time) bool {
 
 // step has the engine take an event in, and its effects carried out.
 func (d *Daemon) step(ctx context.Context, now time.Time, ev Event) {
+	if a, ok := ev.(Answered); ok {
+		d.hear(now, a)
+	}
 	effects := d.engine.Step(now, ev)
 	for _, effect := range effects {
 		d.perform(ctx, effect)

@@ -200,6 +200,30 @@ func TestDaemonSilentStore(t *testing.T) {
 	})
 }
 
+// TestDaemonTellsSilence: why the store is silent is logged once each time. One
+// lost transaction is not worth a line.
+func TestDaemonTellsSilence(t *testing.T) {
+	run(t, "", func(r *running) {
+		told := func() int { return strings.Count(r.log.String(), "the store does not answer") }
+		for times := range 2 {
+			r.store.hook(silent)
+			r.after(1500 * time.Millisecond)
+			r.store.hook(nil)
+			r.after(3 * time.Second)
+			if told() != times {
+				t.Errorf("a single lost answer is told:\n%s", r.log)
+			}
+			r.store.hook(silent)
+			r.after(20 * time.Second)
+			r.store.hook(nil)
+			r.after(3 * time.Second)
+			if told() != times+1 {
+				t.Errorf("after 20 s of silence:\n%s", r.log)
+			}
+		}
+	})
+}
+
 // TestDaemonOverflow: more transactions than there is room for are as if the
 // store had not answered; the loop never waits for room.
 func TestDaemonOverflow(t *testing.T) {
