@@ -126,6 +126,9 @@ func (e *Engine) pursue(now time.Time, r *resource) {
 	case r.observed && r.def.Mode == policy.Observe:
 	case !e.mayOpen(now, r):
 		r.hold = &Hold{Kind: w.kind, Gate: "ballot", Why: "a ballot was tried a moment ago; the next one follows", Since: now}
+	case e.ballotsOpen() >= ballotsAtOnce:
+		r.hold = &Hold{Kind: w.kind, Gate: "ballot", Why: "others are being voted on; this one follows", Since: now}
+		r.wake = now.Add(tickEvery)
 	default:
 		e.begin(now, r, w)
 	}
@@ -154,6 +157,19 @@ func (e *Engine) mayOpen(now time.Time, r *resource) bool {
 		return false
 	}
 	return r.evidence != r.tried || !now.Before(r.nextTry)
+}
+
+// ballotsAtOnce is how many ballots an observer has open at a time. Hundreds of
+// them would wait in one queue for the store until none was committed in time.
+const ballotsAtOnce = 2 * txnWorkers
+
+func (e *Engine) ballotsOpen() (n int) {
+	for _, name := range e.order {
+		if e.res[name].ballot != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // wanted returns the switch that is wanted by itself; nil if there is none.
