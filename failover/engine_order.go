@@ -344,7 +344,7 @@ func (e *Engine) orderState(now time.Time, ev Ordered) {
 // clearTaint lets an endpoint be a target again.
 func (e *Engine) clearTaint(_ time.Time, r *resource, endpoint string, order uint64) {
 	s := pinned(r.state, r.reading.State)
-	s.Taints = withoutTaint(s.Taints, endpoint)
+	s.Taints = withoutTaint(s.Taints, r.def, endpoint)
 	e.writeStateAlone(r, s, order, fmt.Sprintf("%s of %s is no longer tainted.", endpoint, r.def.Name))
 }
 

@@ -28,7 +28,7 @@ func serverID(f probe.Facts) string {
 
 func (r *resource) taint(name string) string {
 	for _, t := range r.state.Taints {
-		if t.Endpoint == name {
+		if t.marks(r.def, name) {
 			return t.Why
 		}
 	}

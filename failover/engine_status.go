@@ -163,9 +163,12 @@ func (e *Engine) Explain(now time.Time, name string) (Explanation, error) {
 	if r == nil {
 		return Explanation{}, fmt.Errorf("%w: %q", ErrNoResource, name)
 	}
-	x := Explanation{Status: e.resourceStatus(now, r), Observer: e.cfg.Observer, AsOf: now, Blind: e.blind(now, nil), Last: r.decision, Vote: r.vote}
+	x := Explanation{Status: e.resourceStatus(now, r), Observer: e.cfg.Observer, AsOf: now, Blind: e.blind(now, nil), Last: r.decision}
 	if r.decision != nil {
 		x.Target = r.decision.To
+		if r.decision.Act() { // a vote is cast where there is a ballot
+			x.Vote = r.vote
+		}
 	}
 	if r.reading != nil {
 		x.IfDown = e.ifDown(now, r)

@@ -37,6 +37,7 @@ type Switch struct {
 // Taint marks an endpoint that was left and may have missed writes since.
 type Taint struct {
 	Endpoint string    `json:"endpoint"`
+	Place    string    `json:"place,omitempty"` // host and port: a server is tainted under any name
 	Epoch    uint64    `json:"epoch"`
 	Why      string    `json:"why"`
 	At       time.Time `json:"at"`

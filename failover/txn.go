@@ -304,19 +304,36 @@ func withSwitch(s State, sw Switch, r *policy.Resource, why string) State {
 	if sw.From == "" || sw.From == sw.To {
 		return s
 	}
-	s.Taints = withoutTaint(s.Taints, sw.From)
+	s.Taints = withoutTaint(s.Taints, r, sw.From)
 	if r.Protocol.Traits.Taints {
-		s.Taints = append(s.Taints, Taint{Endpoint: sw.From, Epoch: sw.Epoch, Why: why, At: sw.At})
+		s.Taints = append(s.Taints, Taint{Endpoint: sw.From, Place: placeOf(r, sw.From), Epoch: sw.Epoch, Why: why, At: sw.At})
 	}
 	// What is attached now is what the others are measured by.
-	s.Taints = withoutTaint(s.Taints, sw.To)
+	s.Taints = withoutTaint(s.Taints, r, sw.To)
 	return s
 }
 
-func withoutTaint(taints []Taint, endpoint string) []Taint {
+// placeOf is the host and port of an endpoint; empty if there is none of that name.
+func placeOf(r *policy.Resource, endpoint string) string {
+	i := r.Endpoint(endpoint)
+	if i < 0 {
+		return ""
+	}
+	u := r.Endpoints[i].Target.URL
+	scheme, _ := r.Protocol.Scheme(u.Scheme)
+	return u.HostPort(scheme.Port)
+}
+
+// marks reports whether t taints the endpoint: by its name, or because it is
+// the same server under another name.
+func (t Taint) marks(r *policy.Resource, endpoint string) bool {
+	return t.Endpoint == endpoint || t.Place != "" && t.Place == placeOf(r, endpoint)
+}
+
+func withoutTaint(taints []Taint, r *policy.Resource, endpoint string) []Taint {
 	var kept []Taint
 	for _, t := range taints {
-		if t.Endpoint != endpoint {
+		if !t.marks(r, endpoint) {
 			kept = append(kept, t)
 		}
 	}
