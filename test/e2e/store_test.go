@@ -63,17 +63,18 @@ func TestConsulStopped(t *testing.T) {
 	a.Set(lab.Behaviour{Reset: true})
 	a.CutAll()
 	daemon.Eventually(t, 10*time.Second, "a is down", func() bool { return d.Status(r.Name).Endpoints[0].State == policy.Down })
+	returns := time.Now()
 	consul().Start()
 	started = true
-	back := time.Now()
 	d.AttachedTo(r.Name, "b", 20*time.Second)
 	list := records(t, r.Name)
 	last := list[len(list)-1]
 	if len(list) != 2 || last.Kind != policy.Failover || last.Epoch != 2 {
 		t.Errorf("history: %+v", list)
 	}
-	t.Logf("switched %v after Consul took writes; the record counts %.2f s from the first bad probe",
-		last.At.Sub(back).Round(time.Millisecond), last.Times.Total)
+	if first := last.At.Add(-time.Duration(last.Times.Total * float64(time.Second))); first.Before(returns) {
+		t.Errorf("the evidence began %v before Consul was back: it is not fresh", returns.Sub(first))
+	}
 	noBallot(t, r.Name)
 }
 
