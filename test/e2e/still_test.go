@@ -6,22 +6,30 @@ import (
 	"time"
 
 	"github.com/reattach/reattach/test/daemon"
+	"github.com/reattach/reattach/test/lab"
 )
 
 // TestStoodStill stops the daemon's own process: when it goes on, every deadline
-// has passed, and none of that is evidence against a server. The thresholds are
-// so short that one misjudged conversation would be enough.
+// has passed, and none of that is evidence against a server. The way to the
+// server is so slow that some conversation is always under way, and one that is
+// misjudged would be enough.
 func TestStoodStill(t *testing.T) {
 	need(t)
-	db := databases()
+	a := lab.NewProxy(t, caches().Active.Addr())
+	a.Set(lab.Behaviour{Delay: 100 * time.Millisecond})
 	name := unique("still")
-	r := daemon.Resource{Name: name, Handle: name + "/URL", A: db.Active.URL("app"), B: db.Standby.URL("app"), Policy: quick + "\n    fail_after = \"1 of 1\""}
-	put(t, r.Handle, r.A)
+	r := daemon.Resource{Name: name, Handle: name + "/URL", A: "memcached://" + a.Addr(), B: caches().Standby.URL(""), Policy: `
+    interval         = "100ms"
+    fresh_interval   = "100ms"
+    timeout          = "900ms"
+    suspect_interval = "20ms"
+    sustain          = "50ms"
+    fail_after       = "1 of 1"`}
 	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
 	d.Start()
 	d.Protected(name)
 	t.Cleanup(func() { d.Signal(syscall.SIGCONT) })
-	for _, gap := range []time.Duration{1200 * time.Millisecond, 2300 * time.Millisecond} {
+	for _, gap := range []time.Duration{1200 * time.Millisecond, 2300 * time.Millisecond, 1700 * time.Millisecond} {
 		d.Signal(syscall.SIGSTOP)
 		after(gap)
 		d.Signal(syscall.SIGCONT)
@@ -30,6 +38,6 @@ func TestStoodStill(t *testing.T) {
 		d.Protected(name)
 	}
 	if n := len(records(t, name)); n != 1 {
-		t.Errorf("%d records in history, want the adoption alone", n)
+		t.Errorf("%d records in history, want the bootstrap alone", n)
 	}
 }
