@@ -25,10 +25,16 @@ type suite struct {
 
 var run suite
 
-func (s *suite) Helper()                           {}
-func (s *suite) Name() string                      { return "e2e" }
-func (s *suite) Logf(format string, args ...any)   { fmt.Printf(format+"\n", args...) }
-func (s *suite) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (s *suite) Helper()                         {}
+func (s *suite) Name() string                    { return "e2e" }
+func (s *suite) Logf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+// Fatalf ends the whole run, and leaves nothing behind.
+func (s *suite) Fatalf(format string, args ...any) {
+	s.end()
+	panic(fmt.Sprintf(format, args...))
+}
+
 func (s *suite) Cleanup(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +42,11 @@ func (s *suite) Cleanup(f func()) {
 }
 
 func (s *suite) end() {
-	for _, f := range slices.Backward(s.cleanups) {
+	s.mu.Lock()
+	cleanups := s.cleanups
+	s.cleanups = nil
+	s.mu.Unlock()
+	for _, f := range slices.Backward(cleanups) {
 		f()
 	}
 }
