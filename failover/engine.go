@@ -145,6 +145,7 @@ type request struct {
 	index    uint64 // of the ballot that is closed
 	unsure   bool   // sent before, and not answered
 	taint    string // of the endpoint that is adopted
+	rewound  string // what the store had forgotten when an adopt was begun
 }
 
 // NewEngine returns an engine that has seen nothing yet.

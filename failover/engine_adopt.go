@@ -25,8 +25,50 @@ func (e *Engine) adoptDue(now time.Time, r *resource) bool {
 	return true
 }
 
+// orderAdopt has a person say what the handles are.
+func (e *Engine) orderAdopt(now time.Time, r *resource, ev Ordered, w *wish) {
+	if r.reading == nil || r.ballot != nil || r.adopting != nil {
+		e.answer(ev.ID, Answer{Unsure: true, Text: "Something else is under way for " + r.def.Name + "; ask again in a moment."})
+		return
+	}
+	target := w.target
+	if target < 0 {
+		target = r.attached
+	}
+	switch {
+	case r.cond == policy.Empty || r.cond == policy.Deleted:
+		e.answer(ev.ID, Answer{Text: "There is no handle to adopt: " + r.detail + ".", Hint: nextFor(r, "ours")})
+	case target != r.attached && r.attached >= 0 && r.cond != policy.Outdated:
+		e.answer(ev.ID, Answer{Text: fmt.Sprintf("The handles name %s, whatever is recorded.", r.def.Endpoints[r.attached].Name),
+			Hint: "to lead them elsewhere: reattach switchover, or restore"})
+	case target < 0:
+		e.answer(ev.ID, Answer{Text: "The handles name no endpoint: " + r.detail + ".", Hint: "say what they are: adopt --to ENDPOINT"})
+	default:
+		e.adopt(now, r, target, w)
+	}
+}
+
+// ackRewound ends that the store went back in time, by an adopt of whatever it
+// holds now. Handles that are gone, or name no endpoint, stay what they are: a
+// person can restore them then.
+func (e *Engine) ackRewound(now time.Time, r *resource, w *wish) {
+	switch {
+	case r.ballot != nil || r.adopting != nil:
+		e.answer(w.order, Answer{Unsure: true, Text: "Something else is under way for " + r.def.Name + "; ask again in a moment."})
+	case r.attached >= 0 && r.cond != policy.Deleted:
+		e.adopt(now, r, r.attached, w)
+	default:
+		e.adopt(now, r, -1, w)
+	}
+}
+
+// adopt records that the handles lead to target; -1: to no endpoint, and none
+// of them is ours.
 func (e *Engine) adopt(now time.Time, r *resource, target int, w *wish) {
-	name := r.def.Endpoints[target].Name
+	name, own := r.state.Attached, map[string]uint64{}
+	if target >= 0 {
+		name, own = r.def.Endpoints[target].Name, readIndexes(r.reading)
+	}
 	op := e.id()
 	sw := Switch{Epoch: max(r.state.Epoch, r.known.Epoch) + 1, Op: op, Kind: policy.Adopt, From: r.state.Attached, To: name, At: now}
 	why := "the handles named " + name + " when they were first seen"
@@ -39,8 +81,8 @@ func (e *Engine) adopt(now time.Time, r *resource, target int, w *wish) {
 	rec := Record{Resource: r.def.Name, Epoch: sw.Epoch, Op: op, Kind: sw.Kind, From: sw.From, To: name, Why: why,
 		By: e.cfg.Observer, Person: w.person, Reason: w.reason, At: now}
 	s := withSwitch(r.state, sw, r.def, "somebody else led the handles away from it at "+now.UTC().Format("2006-01-02 15:04:05Z"))
-	s.Handles = readIndexes(r.reading)
-	q := &request{purpose: PurposeAdopt, resource: r.def.Name, rec: &rec, reading: r.reading, order: w.order, taint: r.taint(name)}
+	s.Handles = own
+	q := &request{purpose: PurposeAdopt, resource: r.def.Name, rec: &rec, reading: r.reading, order: w.order, taint: r.taint(name), rewound: r.rewound}
 	r.adopting, r.adoptAt = q, time.Time{}
 	e.transact(q, adoptOps(r.def, r.reading, s, rec), storeTimeout, time.Time{})
 }
@@ -50,8 +92,18 @@ func (e *Engine) adoptAgain(now time.Time, r *resource) {
 	if r.adoptAt.IsZero() || now.Before(r.adoptAt) {
 		return
 	}
+	q := r.adopting
+	if slices.ContainsFunc(r.state.Recent, func(sw Switch) bool { return sw.Op == q.rec.Op }) {
+		r.adopting = nil
+		e.adoptDone(now, r, q) // it was read meanwhile
+		return
+	}
+	if q.purpose == PurposeAdopt && r.rewound != q.rewound {
+		e.confirmAdopt(now, r, q) // the store went back under it: it would land there unasked
+		return
+	}
 	r.adoptAt = time.Time{}
-	e.transact(r.adopting, r.adopting.ops, storeTimeout, time.Time{})
+	e.transact(q, q.ops, storeTimeout, time.Time{})
 }
 
 func (e *Engine) adopted(now time.Time, r *resource, q *request, ev Answered) {
@@ -124,7 +176,11 @@ func (e *Engine) adoptDone(now time.Time, r *resource, q *request) {
 	e.over(now, r.def.Name+"/denied", "the store lets us again")
 	e.tellAdopted(now, r, *q.rec, q.taint)
 	e.emit(Switched{*q.rec})
-	e.answer(q.order, Answer{Done: true, Text: fmt.Sprintf("%s is recorded as attached to %s.", r.def.Name, q.rec.To), Record: q.rec})
+	a := Answer{Done: true, Text: fmt.Sprintf("%s is recorded as attached to %s.", r.def.Name, q.rec.To), Record: q.rec}
+	if r.cond != policy.Ours && r.cond != policy.Outdated {
+		a.Text, a.Hint = fmt.Sprintf("Recorded for %s; its handles are %s: %s.", r.def.Name, r.cond, r.detail), nextFor(r, "ours")
+	}
+	e.answer(q.order, a)
 	e.consider(now, r)
 }
 
@@ -162,7 +218,7 @@ func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record, taint strin
 // clearRestarted ends the taint of a cache that was restarted while it was away
 // and so is empty: what it could have served too old is gone.
 func (e *Engine) clearRestarted(now time.Time, r *resource) {
-	if !r.def.Protocol.Traits.RestartClears || now.Sub(r.clearing) < holdRetry || e.blind(now, r) != "" {
+	if !r.def.Protocol.Traits.RestartClears || now.Sub(r.clearing) < holdRetry || r.rewound != "" || e.blind(now, r) != "" {
 		return
 	}
 	for _, t := range r.state.Taints {

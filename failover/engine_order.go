@@ -40,6 +40,9 @@ func (e *Engine) refuse(c Command) *Answer {
 		return bad("one of "+strings.Join(Verbs(), ", "), "There is no command %q.", c.Verb)
 	}
 	all := c.All && (c.Verb == "pause" || c.Verb == "resume" || c.Verb == "ack")
+	if c.All && !all {
+		return bad("all at once can be: pause, resume, ack", "%s is for one resource at a time.", c.Verb)
+	}
 	r := e.res[c.Resource]
 	if r == nil && !all {
 		return bad("configured are: "+strings.Join(e.order, ", "), "There is no resource %q.", c.Resource)
@@ -117,28 +120,6 @@ func (e *Engine) pointless(r *resource, w *wish) *Answer {
 		return &Answer{Done: true, Text: r.def.Endpoints[w.target].Name + " is attached already."}
 	}
 	return nil
-}
-
-func (e *Engine) orderAdopt(now time.Time, r *resource, ev Ordered, w *wish) {
-	if r.reading == nil || r.ballot != nil || r.adopting != nil {
-		e.answer(ev.ID, Answer{Unsure: true, Text: "Something else is under way for " + r.def.Name + "; ask again in a moment."})
-		return
-	}
-	target := w.target
-	if target < 0 {
-		target = r.attached
-	}
-	switch {
-	case r.cond == policy.Empty || r.cond == policy.Deleted:
-		e.answer(ev.ID, Answer{Text: "There is no handle to adopt: " + r.detail + ".", Hint: nextFor(r, "ours")})
-	case target != r.attached && r.attached >= 0 && r.cond != policy.Outdated:
-		e.answer(ev.ID, Answer{Text: fmt.Sprintf("The handles name %s, whatever is recorded.", r.def.Endpoints[r.attached].Name),
-			Hint: "to lead them elsewhere: reattach switchover, or restore"})
-	case target < 0:
-		e.answer(ev.ID, Answer{Text: "The handles name no endpoint: " + r.detail + ".", Hint: "say what they are: adopt --to ENDPOINT"})
-	default:
-		e.adopt(now, r, target, w)
-	}
 }
 
 // pursueOrder carries out what a person asked for, as soon as fresh evidence
@@ -328,10 +309,14 @@ func (e *Engine) orderState(now time.Time, ev Ordered) {
 	}
 	if c.Verb == "ack" {
 		if r.rewound != "" {
-			e.orderAdopt(now, r, ev, &wish{kind: policy.Adopt, target: -1, order: ev.ID, person: c.By, reason: c.Reason})
+			e.ackRewound(now, r, &wish{kind: policy.Adopt, order: ev.ID, person: c.By, reason: c.Reason})
 			return
 		}
 		e.ack(now, r, ev.ID)
+		return
+	}
+	if r.rewound != "" { // a write of state would hide that it is an old one
+		e.answer(ev.ID, Answer{Text: "The store went back in time: " + r.rewound + ".", Hint: "first acknowledge that: " + nextFor(r, "rewound")})
 		return
 	}
 	if r.taint(c.Endpoint) == "" {

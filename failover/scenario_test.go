@@ -89,6 +89,8 @@ type world struct {
 	answered map[uint64]bool
 	watched  map[string]uint64
 	out      bytes.Buffer
+	wreck    *wreckage // what else can befall it
+	oracle   *oracle   // watches all that happens; nil: nobody does
 }
 
 type pacing struct {
@@ -162,6 +164,7 @@ func (w *world) say(format string, args ...any) {
 func (w *world) run(until time.Time) {
 	next := w.now
 	for !w.now.After(until) {
+		w.straysArrive()
 		w.watch()
 		w.step(failover.Tick{})
 		w.probe()
@@ -199,7 +202,9 @@ func (w *world) later(d time.Duration, ev failover.Event) {
 }
 
 func (w *world) step(ev failover.Event) {
-	for _, effect := range slices.Clone(w.engine.Step(w.now, ev)) {
+	effects := slices.Clone(w.engine.Step(w.now, ev))
+	w.oracle.stepped(ev, effects)
+	for _, effect := range effects {
 		switch f := effect.(type) {
 		case failover.Transact:
 			w.later(storeDelay/2, sending{Transact: f})
@@ -261,7 +266,9 @@ func (w *world) transact(f failover.Transact) {
 func (w *world) carry(f failover.Transact, answer *failover.Answered) {
 	w.checkWrites(f)
 	w.checkCommit(f)
+	before := w.oracle.before(f)
 	answer.Reply, answer.Err = w.store.Txn(context.Background(), f.Ops)
+	w.oracle.landed(f, before, *answer)
 	if f.Purpose != failover.PurposeSweep {
 		w.say("%s: %s", f.Purpose, outcome(*answer))
 	}
@@ -289,7 +296,7 @@ func (w *world) watch() {
 		}
 		if last, ok := w.watched[prefix]; !ok || last != index {
 			w.watched[prefix] = index
-			w.later(storeDelay/2, failover.Changed{Prefix: prefix, Entries: entries})
+			w.later(w.behind(), failover.Changed{Prefix: prefix, Entries: entries})
 		}
 	}
 }

@@ -37,6 +37,10 @@ import (
 //	drop-resource RESOURCE             a reload without it
 //	restart [RESOURCE ENDPOINT…]       of the observer, perhaps with another configuration
 //	stand-still TIME                   of the observer
+//	snapshot / rewind                  the store is put back to what it was
+//	stray PURPOSE TIME                 no answer comes; it arrives so much after that was noticed
+//	kill                               a restart; what was sent arrives all the same
+//	lag TIME                           watches are behind by so much
 func (w *world) do(words []string, line string) {
 	w.say("— %s", strings.Join(words, " "))
 	switch words[0] {
@@ -81,7 +85,7 @@ func (w *world) do(words []string, line string) {
 	case "reboot":
 		w.booted[words[1]] = w.now
 	default:
-		if w.meddle(words) {
+		if w.meddle(words) || w.wreckBy(words) {
 			return
 		}
 		var c probe.Class

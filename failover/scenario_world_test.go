@@ -22,7 +22,7 @@ import (
 func newWorld(t teller, story string) *world {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	w := &world{t: t, now: start, start: start, store: storetest.NewModel(100), truth: map[string]probe.Class{}, booted: map[string]time.Time{}, answered: map[uint64]bool{},
-		fate: map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration{}, denied: map[failover.Purpose]bool{}, shut: map[string]bool{}}
+		fate: map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration{}, denied: map[failover.Purpose]bool{}, shut: map[string]bool{}, wreck: &wreckage{}}
 	w.cfg = failover.Config{Observer: "mon-a", Zone: "az-1", Observers: []string{"mon-a"}}
 	for line := range strings.Lines(story) {
 		if words := strings.Fields(line); len(words) > 2 && words[0] == "resource" {

@@ -214,11 +214,12 @@ func (s modelState) copy(key string) failover.Entry {
 
 func (s modelState) below(prefix string) []failover.Entry {
 	var found []failover.Entry
-	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
+	for key := range s.entries {
 		if strings.HasPrefix(key, prefix) {
 			found = append(found, s.copy(key))
 		}
 	}
+	slices.SortFunc(found, func(a, b failover.Entry) int { return strings.Compare(a.Key, b.Key) })
 	return found
 }
 
