@@ -26,8 +26,10 @@ type Engine struct {
 	out     []Effect
 
 	started  time.Time
-	pulse    time.Time // when the store last answered
-	blindAt  time.Time // since when it is blind; zero: it is not
+	pulse    time.Time    // when the store last answered
+	silence  string       // why it did not since; empty: nobody knows
+	counted  *policy.Mass // while many resources are looked at in one go
+	blindAt  time.Time    // since when it is blind; zero: it is not
 	sweepAt  time.Time
 	sweeping bool
 	cursor   int
@@ -225,9 +227,9 @@ func (e *Engine) tick(now time.Time) {
 func (e *Engine) blind(now time.Time, r *resource) string {
 	switch {
 	case e.pulse.IsZero():
-		return "the store has not answered yet"
+		return "the store has not answered yet" + e.silence
 	case now.Sub(e.pulse) > blindAfter:
-		return fmt.Sprintf("the store has not answered for %v", now.Sub(e.pulse).Round(time.Second))
+		return fmt.Sprintf("the store has not answered for %v%s", now.Sub(e.pulse).Round(time.Second), e.silence)
 	case r != nil && now.Before(r.local):
 		return "a fault of this host's own keeps it from probing"
 	}

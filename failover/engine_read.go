@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -187,7 +188,10 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 		if now.Sub(ev.Sent) < blindAfter {
 			e.pulse = now
 		}
+		e.silence = ""
 		e.watchPulse(now)
+	} else if !errors.Is(ev.Err, ErrLate) {
+		e.silence = silence(ev.Err)
 	}
 	r := e.res[q.resource]
 	switch {
@@ -208,6 +212,15 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 	case q.purpose == PurposeConfirm:
 		e.adoptConfirmed(now, r, q, ev)
 	}
+}
+
+// silence is what an error says beyond that there was no answer.
+func silence(err error) string {
+	why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), ErrUnknown.Error()), ": ")
+	if why == "" {
+		return ""
+	}
+	return " (" + why + ")"
 }
 
 // orphaned ends what was begun for a resource that a reload took away.

@@ -65,6 +65,14 @@ func (e *Engine) fleetSwitches(now time.Time) int {
 	return len(e.fleet)
 }
 
+// massNow is the mass failure as a decision sees it.
+func (e *Engine) massNow() policy.Mass {
+	if e.counted != nil {
+		return *e.counted
+	}
+	return e.mass()
+}
+
 // mass counts what is attached and bad, over all resources.
 func (e *Engine) mass() policy.Mass {
 	var all []policy.Attachment
@@ -107,7 +115,7 @@ func (e *Engine) situation(now time.Time, r *resource, w *wish) *policy.Situatio
 	s := &policy.Situation{Now: now, Resource: r.def, Kind: w.kind, Automatic: w.automatic(), Forced: w.forced, Attached: r.attached,
 		Target: w.target, Endpoints: e.standings(now, r, w.since), Paused: e.paused(now, r), Blind: e.blind(now, r), Rewound: r.rewound,
 		Condition: r.cond, Detail: r.detail, Switches: e.autoSwitches(now, r), Fleet: e.fleetSwitches(now),
-		Acked: r.state.Acked == r.state.Epoch && r.state.Epoch > 0, Mass: e.mass()}
+		Acked: r.state.Acked == r.state.Epoch && r.state.Epoch > 0, Mass: e.massNow()}
 	s.MassAcked = s.Acked && r.outage != nil && !r.ackAt.Before(r.outage.Since)
 	s.Tally = e.tally(s)
 	return s

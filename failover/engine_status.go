@@ -23,6 +23,9 @@ func (e *Engine) Status(now time.Time) Status {
 			s.Paused = text
 		}
 	}
+	mass := e.mass() // once, not for each resource
+	e.counted = &mass
+	defer func() { e.counted = nil }()
 	for _, name := range e.order {
 		s.Resources = append(s.Resources, e.resourceStatus(now, e.res[name]))
 	}
