@@ -191,7 +191,7 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 		e.silence = ""
 		e.watchPulse(now)
 	} else if !errors.Is(ev.Err, ErrLate) {
-		e.silence = silence(ev.Err)
+		e.silence = unanswered(ev.Err)
 	}
 	r := e.res[q.resource]
 	switch {
@@ -214,8 +214,8 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 	}
 }
 
-// silence is what an error says beyond that there was no answer.
-func silence(err error) string {
+// unanswered is what an error says beyond that there was no answer.
+func unanswered(err error) string {
 	why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), ErrUnknown.Error()), ": ")
 	if why == "" {
 		return ""
