@@ -216,7 +216,8 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 
 // unanswered is what an error says beyond that there was no answer.
 func unanswered(err error) string {
-	why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), ErrUnknown.Error()), ": ")
+	lines := strings.Split(err.Error(), "\n") // of several tries the last one tells most
+	why := strings.TrimPrefix(strings.TrimPrefix(lines[len(lines)-1], ErrUnknown.Error()), ": ")
 	if why == "" {
 		return ""
 	}
