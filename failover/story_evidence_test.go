@@ -71,7 +71,9 @@ func (o *oracle) observed(ev failover.Observed) {
 		return
 	}
 	o.wasOK[name] = o.wasOK[name] || ev.Result.Class == probe.OK
-	o.seen[name] = append(o.seen[name], ev.Result)
+	if o.seen[name] = append(o.seen[name], ev.Result); ev.Result.Class == probe.Local {
+		o.local[ev.Resource] = o.w.now.Add(2 * time.Second)
+	}
 	if n := len(o.seen[name]); n > 400 {
 		o.seen[name] = slices.Clone(o.seen[name][n-300:])
 	}
@@ -107,6 +109,7 @@ func (o *oracle) restarted() {
 	clear(o.opens)
 	clear(o.told)
 	clear(o.pauses)
+	clear(o.local)
 	clear(o.byItself)
 	o.heard, o.void, o.lost = o.w.now, time.Time{}, o.w.now
 }
@@ -125,12 +128,17 @@ func (o *oracle) sends(f failover.Transact) {
 	if silent := o.w.now.Sub(o.heard); silent > 2200*time.Millisecond {
 		o.breaks(6, "%s is sent although the store has been silent for %v", f.Purpose, silent)
 	}
+	if resource := strings.Split(f.Ops[0].Key, "/")[2]; o.w.now.Before(o.local[resource]) {
+		o.breaks(6, "%s of %s is sent right after a fault of this host's own", f.Purpose, resource)
+	}
 	if f.Purpose != failover.PurposeCommit {
 		var b failover.Opening
 		_ = json.Unmarshal(f.Ops[0].Value, &b)
 		resource := strings.Split(f.Ops[0].Key, "/")[2]
 		_, asked := o.oldest(resource)
-		o.byItself[b.Nonce] = !asked
+		if !asked {
+			o.byItself[b.Nonce] = o.w.now
+		}
 		return
 	}
 	i := slices.IndexFunc(o.w.cfg.Resources, func(r *policy.Resource) bool { return r.Name == rec.Resource })
@@ -147,7 +155,7 @@ func (o *oracle) sends(f failover.Transact) {
 	if r.Mode == policy.Observe && rec.Automatic {
 		fault(1, "%s of %s, which is only observed", rec.Kind, r.Name)
 	}
-	if rec.Kind == policy.Failover && !forced("class") && !forced("quorum") {
+	if rec.Kind == policy.Failover && !(forced("class") && forced("quorum")) {
 		if why := o.notDown(r, rec); why != "" {
 			fault(2, "failover of %s from %s: %s", r.Name, rec.From, why)
 		}
@@ -194,6 +202,9 @@ func (o *oracle) notDown(r *policy.Resource, rec failover.Record) string {
 	if !rec.Automatic {
 		return ""
 	}
+	all = slices.DeleteFunc(all, func(res probe.Result) bool { // neither for nor against
+		return !res.Class.Answered() && !o.evidence(r, name, res.Class)
+	})
 	if len(all) < t.Of {
 		return fmt.Sprintf("only %d observations", len(all))
 	}
@@ -227,7 +238,7 @@ func (o *oracle) evidence(r *policy.Resource, name string, c probe.Class) bool {
 // counted are the observations that say anything, but for those that were
 // delivered before a pause ended.
 func (o *oracle) counted(r *policy.Resource, name string) (all []probe.Result) {
-	var ended time.Time
+	ended := o.local[r.Name]
 	for _, key := range []string{"reattach/control/_all", "reattach/control/" + r.Name} {
 		if at := o.pauses[key].ended; at.After(ended) {
 			ended = at
@@ -290,6 +301,17 @@ func (o *oracle) notUp(r *policy.Resource, rec failover.Record) string {
 func (o *oracle) paces(r *policy.Resource, rec failover.Record, fault func(int, string, ...any)) {
 	if rec.Kind == policy.Bootstrap {
 		return
+	}
+	fleet := 0
+	for _, all := range o.auto {
+		for _, m := range all {
+			if o.w.now.Sub(m.at) < 58*time.Second {
+				fleet++
+			}
+		}
+	}
+	if fleet > policy.PaceLimit+1 { // one may have been in flight
+		fault(11, "%s of %s is the %dth within the minute", rec.Kind, r.Name, fleet+1)
 	}
 	recent, tried := 0, map[string]bool{}
 	for _, m := range o.auto[r.Name] {

@@ -76,7 +76,9 @@ func (p *plot) happens() {
 	if p.rewinds && p.IntN(6) == 0 {
 		p.tell(p.after(), "%s", p.pick("snapshot", "rewind", "rewind"))
 	}
-	switch p.IntN(24) {
+	switch p.IntN(25) {
+	case 24:
+		p.flaps(name)
 	case 20, 21, 22, 23:
 		p.scene(name, endpoint)
 	case 0, 1, 2, 3:
@@ -122,6 +124,19 @@ func (p *plot) scene(name, endpoint string) {
 	if p.IntN(3) == 0 {
 		p.tell(p.pick("1ms", "2ms", "3ms", "4ms", "5ms", "6ms"), "%s", p.pick("kill", "restart", "store down", "stand-still 1.5s", p.order(name), p.hand(name, endpoint)))
 		p.tell(p.pick("100ms", "3s"), "store up")
+	}
+}
+
+// flaps is a resource whose endpoints fail in turn, and are mended and cleared.
+func (p *plot) flaps(name string) {
+	all := p.endpoints[name]
+	p.tell("0s", "write app/%s/URL0 %s", name, all[0])
+	for i := range 3 + p.IntN(4) {
+		last, next := all[i%len(all)], all[(i+1)%len(all)]
+		p.tell("3s", "%s/%s ok", name, next)
+		p.tell("0s", "order clear %s to=%s", name, next)
+		p.tell("3s", "%s/%s refused", name, last)
+		p.tell(p.pick("7s", "40s"), "%s/%s ok", name, last)
 	}
 }
 

@@ -35,9 +35,10 @@ type oracle struct {
 	acked    map[string]time.Time        // when a person's ack of a resource landed
 	opens    map[string][]time.Time
 	pauses   map[string]pausing
-	byItself map[string]bool // nonces of ballots that nobody asked for, in this life
-	told     map[string]bool // event and key
-	claims   map[string]int  // how often Switched was said of an operation
+	byItself map[string]time.Time // when a ballot was opened that nobody asked for, in this life; by its nonce
+	local    map[string]time.Time // until when a fault of our own suspends judgement on a resource
+	told     map[string]bool      // event and key
+	claims   map[string]int       // how often Switched was said of an operation
 	kinds    map[string]int
 	back     bool      // the store was rewound
 	lost     time.Time // what was begun before then, its observer may never learn: he died, or was reloaded
@@ -70,7 +71,7 @@ type pausing struct {
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, seen: map[string][]probe.Result{}, wasOK: map[string]bool{}, asked: map[uint64]asking{}, clears: map[string]bool{},
 		ours: map[string]uint64{}, opened: map[string]question{}, faults: map[string][]string{}, meant: map[string]*policy.Resource{}, auto: map[string][]madeAt{},
-		acked: map[string]time.Time{}, opens: map[string][]time.Time{}, pauses: map[string]pausing{}, byItself: map[string]bool{}, told: map[string]bool{},
+		acked: map[string]time.Time{}, opens: map[string][]time.Time{}, pauses: map[string]pausing{}, byItself: map[string]time.Time{}, local: map[string]time.Time{}, told: map[string]bool{},
 		claims: map[string]int{}, kinds: map[string]int{}, heard: w.now}
 }
 
@@ -157,11 +158,13 @@ func (o *oracle) ballotOpened(was, is keys, changed map[string]bool) {
 			o.breaks(8, "the ballot of %s was rewritten", r.Name)
 		}
 		o.opened[b.Nonce] = question{b, is[key].ModifyIndex, was.indexes(r), o.w.now, r.Name}
-		if !o.byItself[b.Nonce] {
+		sent, byItself := o.byItself[b.Nonce]
+		if !byItself {
 			continue // a person does not wait, and a former life did not know
 		}
-		at := slices.DeleteFunc(o.opens[r.Name], func(t time.Time) bool { return o.w.now.Sub(t) >= 59*time.Second })
-		if o.opens[r.Name] = append(at, o.w.now); len(at) >= 2 {
+		o.opens[r.Name] = append(o.opens[r.Name], sent)
+		near := slices.DeleteFunc(slices.Clone(o.opens[r.Name]), func(t time.Time) bool { return sent.Sub(t).Abs() >= 59*time.Second })
+		if len(near) > 2 {
 			o.breaks(21, "%s has its third ballot within a minute", r.Name)
 		}
 	}

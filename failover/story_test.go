@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/reattach/reattach/policy"
 )
 
 var (
@@ -56,6 +58,34 @@ func TestMadeUpStories(t *testing.T) {
 		if kinds[kind] == 0 && *stories >= 300 {
 			t.Errorf("no story ever came to a %s: they prove nothing of it", kind)
 		}
+	}
+}
+
+// TestFleetFails: of many resources, one fails each second, too few at once for
+// a mass failure. The pace holds.
+func TestFleetFails(t *testing.T) {
+	var lines []string
+	for i := range 50 {
+		lines = append(lines, fmt.Sprintf("resource r%02d a b sustain=1s", i), fmt.Sprintf("+0s write app/r%02d/URL0 a", i))
+	}
+	for i := range 40 {
+		lines = append(lines, fmt.Sprintf("+1300ms r%02d/a refused", i))
+	}
+	c := &critic{}
+	w := newWorld(c, strings.Join(lines, "\n"))
+	w.oracle = newOracle(w)
+	defer func() {
+		if _, broke := recover().(enough); broke {
+			t.Error(c.faults)
+		}
+	}()
+	w.playOn(append(lines, "+2s end"))
+	if n := w.oracle.kinds["failover"]; n < policy.PaceLimit || n > policy.PaceLimit+2 {
+		t.Errorf("%d failovers in the first minute; the pace is %d", n, policy.PaceLimit)
+	}
+	w.playOn([]string{"+2m end"})
+	if n := w.oracle.kinds["failover"]; n != 40 {
+		t.Errorf("%d of 40 were switched in the end", n)
 	}
 }
 
@@ -105,6 +135,13 @@ func perform(lines []string) (faults []string, out string, kinds map[string]int)
 	}()
 	w = newWorld(c, strings.Join(lines, "\n"))
 	w.oracle = newOracle(w)
+	w.playOn(lines)
+	w.conclude()
+	return
+}
+
+// playOn plays lines of a story.
+func (w *world) playOn(lines []string) {
 	for _, line := range lines {
 		words := strings.Fields(line)
 		if words[0] == "resource" {
@@ -117,8 +154,6 @@ func perform(lines []string) (faults []string, out string, kinds map[string]int)
 		w.run(w.now.Add(after))
 		w.happen(words[1:], line)
 	}
-	w.conclude()
-	return
 }
 
 // happen is do, and has the oracle know of what is not seen in events.
