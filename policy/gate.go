@@ -231,6 +231,8 @@ func checkClass(s *Situation) (bool, string) {
 	switch {
 	case v.State == Down:
 		return true, fmt.Sprintf("%s is %s", e.Name, describe(v))
+	case v.State == Suspect && v.Recovering():
+		return false, fmt.Sprintf("%s was %s, and answers again", e.Name, v.Why())
 	case !s.Automatic && v.State == Suspect && CountsAsBad(v, s.Resource.Judge):
 		return true, fmt.Sprintf("%s is suspect: %s; a person does not wait for sustain", e.Name, v.Why())
 	case v.State == Suspect && !CountsAsBad(v, s.Resource.Judge):

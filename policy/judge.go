@@ -190,6 +190,10 @@ func (v Verdict) Void(now time.Time) Verdict {
 // zero if there is none.
 func (v Verdict) FirstBad() time.Time { return v.runs[v.Kind].firstBad }
 
+// Recovering reports whether the last conversation of that kind was OK, though
+// not yet enough of them in a row were.
+func (v Verdict) Recovering() bool { return v.runs[v.Kind].good > 0 }
+
 // SeenOK reports whether a fresh conversation that began at since or later was OK.
 func (v Verdict) SeenOK(since time.Time) bool {
 	ok := v.runs[probe.Fresh].lastOK
