@@ -138,6 +138,7 @@ type request struct {
 	purpose  Purpose
 	resource string
 	sweep    []string
+	defs     []*policy.Resource // what a sweep reads, one for each of its names
 	order    uint64 // the command to answer; 0: none
 	text     string // what to answer when it is done
 	rec      *Record

@@ -133,8 +133,9 @@ func (e *Engine) adopted(now time.Time, r *resource, q *request, ev Answered) {
 		}
 		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
 	default:
-		r.known = Seen{} // the epoch is above all that were seen
-		e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
+		if q.rec.Epoch > r.known.Epoch { // else something newer was read meanwhile
+			e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
+		}
 		e.adoptDone(now, r, q)
 	}
 }
@@ -149,6 +150,9 @@ func (e *Engine) confirmAdopt(_ time.Time, r *resource, q *request) {
 
 // adoptConfirmed learns truly whether an adopt happened.
 func (e *Engine) adoptConfirmed(now time.Time, r *resource, q *request, ev Answered) {
+	if r.adopting != q {
+		return // the configuration was reloaded meanwhile
+	}
 	if ev.Err != nil {
 		r.adoptAt = now.Add(retryAfter)
 		return
@@ -161,9 +165,6 @@ func (e *Engine) adoptConfirmed(now time.Time, r *resource, q *request, ev Answe
 		e.ingest(now, r, rd)
 		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
 		return
-	}
-	if s.Epoch >= r.known.Epoch {
-		r.known = Seen{}
 	}
 	e.ingest(now, r, rd)
 	e.adoptDone(now, r, q)

@@ -283,7 +283,9 @@ func (e *Engine) ballotResolved(now time.Time, r *resource, ev Answered) {
 		r.ballot.later(now, PurposeResolve)
 		return
 	}
-	r.ballot.gone = ev.Err == nil
+	if r.ballot.gone = ev.Err == nil; errors.Is(ev.Err, ErrDenied) {
+		e.denied(now, r)
+	}
 	e.ballotTxn(r, PurposeConfirm, readOne(r.def))
 }
 
@@ -297,6 +299,10 @@ func (e *Engine) ballotConfirmed(now time.Time, r *resource, ev Answered) {
 	e.ingest(now, r, readingOf(r.def, ev.Reply, ev.Sent))
 	if slices.ContainsFunc(r.state.Recent, func(s Switch) bool { return s.Op == b.op }) {
 		e.switched(now, r, b.record)
+		return
+	}
+	if !b.gone { // our commit could still arrive, and nobody would be told
+		b.later(now, PurposeResolve)
 		return
 	}
 	e.ballotOver(now, r)

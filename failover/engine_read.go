@@ -36,7 +36,7 @@ func (e *Engine) sweep(now time.Time) {
 		list = []Op{{Verb: Get, Key: controlAll}}
 	}
 	e.sweepAt, e.sweeping = now, true
-	e.transact(&request{purpose: PurposeSweep, sweep: names}, list, time.Second, time.Time{})
+	e.transact(&request{purpose: PurposeSweep, sweep: names, defs: defs}, list, time.Second, time.Time{})
 }
 
 func (e *Engine) swept(now time.Time, q *request, ev Answered) {
@@ -48,8 +48,8 @@ func (e *Engine) swept(now time.Time, q *request, ev Answered) {
 	if ev.Err != nil {
 		return
 	}
-	for _, name := range q.sweep {
-		if r := e.res[name]; r != nil {
+	for i, name := range q.sweep {
+		if r := e.res[name]; r != nil && r.def == q.defs[i] { // else its keys may be others now
 			if !r.unreadable.IsZero() {
 				r.unreadable = time.Time{}
 				e.over(now, name+"/unreadable", "The store lets us read the keys of "+name+" again.")
@@ -77,7 +77,8 @@ func (e *Engine) sweepDenied(now time.Time, q *request) {
 	}
 	for _, name := range q.sweep {
 		if r := e.res[name]; r != nil {
-			e.transact(&request{purpose: PurposeSweep, sweep: []string{name}}, readSweep([]*policy.Resource{r.def}), time.Second, time.Time{})
+			one := []*policy.Resource{r.def}
+			e.transact(&request{purpose: PurposeSweep, sweep: []string{name}, defs: one}, readSweep(one), time.Second, time.Time{})
 		}
 	}
 }
