@@ -344,8 +344,10 @@ func (o *oracle) notMass(r *policy.Resource, rec failover.Record, fault func(int
 				at = i
 			}
 		}
-		if at < 0 {
-			return // who knows
+		var s failover.State
+		_ = json.Unmarshal(o.w.get("reattach/state/"+other.Name).Value, &s)
+		if at < 0 || s.Attached != other.Endpoints[at].Name {
+			return // who knows, for a moment
 		}
 		attached++
 		name := other.Name + "/" + other.Endpoints[at].Name
