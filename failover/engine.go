@@ -139,8 +139,8 @@ type request struct {
 	resource string
 	sweep    []string
 	defs     []*policy.Resource // what a sweep reads, one for each of its names
-	order    uint64 // the command to answer; 0: none
-	text     string // what to answer when it is done
+	order    uint64             // the command to answer; 0: none
+	text     string             // what to answer when it is done
 	rec      *Record
 	reading  *Reading
 	ops      []Op
