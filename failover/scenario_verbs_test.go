@@ -68,6 +68,9 @@ func (w *world) do(words []string, line string) {
 	case "alien":
 		value, _ := json.Marshal(failover.Opening{Nonce: "1234", Opener: words[2]})
 		w.put(failover.Op{Verb: failover.Set, Key: "reattach/ballot/" + words[1] + "/_", Value: value})
+		if key := "reattach/ballot/" + words[1] + "/_"; words[2] != w.cfg.Observer {
+			w.wreck.opened(key, alien{w.now, w.get(key).ModifyIndex})
+		}
 	case "order":
 		w.order(words[1:])
 	case "explain":

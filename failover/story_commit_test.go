@@ -56,6 +56,9 @@ func (o *oracle) taintsLeft(r *policy.Resource, rec failover.Record, old, now fa
 			o.breaks(19, "the %s to %s ended the taint of %s", rec.Kind, rec.To, t.Endpoint)
 		}
 	}
+	if left != rec.To && left != "" && has(now, rec.To) {
+		o.breaks(19, "after the %s to %s, that is tainted itself", rec.Kind, rec.To)
+	}
 	if rec.Kind != policy.Adopt && rec.Kind != policy.Refresh && has(old, rec.To) && !slices.Contains(rec.Forced, "taint") {
 		o.breaks(10, "%s to %s, which is tainted", rec.Kind, rec.To)
 	}

@@ -34,6 +34,7 @@ func (o *oracle) stepped(ev failover.Event, effects []failover.Effect) {
 		o.voidBad(o.w.now)
 	case failover.Ordered:
 		o.asked[ev.ID] = asking{ev.Command, o.w.now}
+		o.asks = append(o.asks, o.asked[ev.ID])
 		if ev.Command.Verb == "clear" {
 			o.clears[ev.Command.Resource+"/"+ev.Command.Endpoint] = true
 		}

@@ -25,6 +25,7 @@ type oracle struct {
 	heard    time.Time                   // when the store last answered
 	void     time.Time                   // what began before says nothing
 	asked    map[uint64]asking           // people's commands that are not answered
+	asks     []asking                    // all of them
 	clears   map[string]bool             // resource/endpoint that a person asked to clear, ever
 	ours     map[string]uint64           // the index at which a handle was last committed or adopted
 	opened   map[string]question         // by nonce
@@ -65,6 +66,7 @@ type madeAt struct {
 // pausing is a pause that was in force long enough to be noticed.
 type pausing struct {
 	since, ended time.Time
+	long         time.Duration // 0: until it is ended
 	on           bool
 }
 
@@ -104,6 +106,7 @@ func (o *oracle) landed(f failover.Transact, before *storetest.Model, a failover
 			changed[key] = true
 		}
 	}
+	o.othersBallot(f, was, is)
 	o.ballotOpened(was, is, changed)
 	o.controlWritten(was, is, changed)
 	for _, r := range o.w.cfg.Resources {
@@ -179,14 +182,50 @@ func (o *oracle) controlWritten(was, is keys, changed map[string]bool) {
 		var old, now failover.Control
 		was.into(key, &old)
 		is.into(key, &now)
+		o.ordersKept(key, old, now)
 		switch p := o.pauses[key]; {
 		case now.Pause != nil && !p.on:
-			o.pauses[key] = pausing{since: o.w.now, ended: p.ended, on: true}
+			o.pauses[key] = pausing{since: o.w.now, ended: p.ended, on: true, long: now.Pause.For}
+		case now.Pause != nil: // another one over it
+			p.since, p.long = o.w.now, now.Pause.For
+			o.pauses[key] = p
 		case now.Pause == nil && p.on:
-			if p.on = false; o.w.now.Sub(p.since) > 2*time.Second && o.w.wreck.lag == 0 && o.w.now.Sub(o.heard) < 2*time.Second {
-				p.ended = o.w.now
+			end := o.w.now
+			if p.long > 0 && p.since.Add(p.long).Before(end) {
+				end = p.since.Add(p.long)
+			}
+			if p.on = false; end.Sub(p.since) > 2*time.Second && o.w.wreck.lag == 0 && o.w.now.Sub(o.heard) < 2*time.Second {
+				p.ended = end
 			}
 			o.pauses[key] = p
+		}
+	}
+}
+
+// ordersKept holds that a standing order ends by a command only.
+func (o *oracle) ordersKept(key string, old, now failover.Control) {
+	said := func(verb, endpoint string) bool {
+		return slices.ContainsFunc(o.asks, func(a asking) bool {
+			return a.Verb == verb && a.Endpoint == endpoint && o.w.now.Sub(a.at) < 20*time.Second
+		})
+	}
+	if old.Pause != nil && now.Pause == nil && !said("resume", "") {
+		o.breaks(6, "the pause in %s ended, and nobody resumed it", key)
+	}
+	for _, d := range old.Drained {
+		kept := slices.ContainsFunc(now.Drained, func(n failover.Order) bool { return n.Endpoint == d.Endpoint })
+		if !kept && !said("undrain", d.Endpoint) {
+			o.breaks(10, "in %s, %s is no longer drained, and nobody asked for it", key, d.Endpoint)
+		}
+	}
+}
+
+// othersBallot holds that nobody else's ballot is closed before its time.
+func (o *oracle) othersBallot(f failover.Transact, was, is keys) {
+	for _, r := range o.w.cfg.Resources {
+		key := "reattach/ballot/" + r.Name + "/_"
+		if a, ok := o.w.wreck.aliens[key]; ok && was[key].Exists() && !is[key].Exists() && was[key].ModifyIndex == a.index && o.w.now.Sub(a.at) < 2*time.Second {
+			o.breaks(8, "%s closed a ballot of %s that mon-b opened %v before", f.Purpose, r.Name, o.w.now.Sub(a.at))
 		}
 	}
 }

@@ -16,6 +16,13 @@ type wreckage struct {
 	snapshot *storetest.Model
 	ours     map[string]uint64
 	strays   []stray
+	aliens   map[string]alien // ballots of other observers, by key
+}
+
+// alien is when another observer opened a ballot.
+type alien struct {
+	at    time.Time
+	index uint64
 }
 
 // stray is a transaction that arrives after its sender gave it up.
@@ -72,6 +79,16 @@ func (w *world) behind() time.Duration {
 	}
 	w.wreck.watched = at
 	return at.Sub(w.now)
+}
+
+// opened notes that another observer has a ballot open.
+func (w *wreckage) opened(key string, a alien) {
+	if w.aliens == nil {
+		w.aliens = map[string]alien{}
+	}
+	if w.aliens[key].index != a.index { // the same value is no other ballot
+		w.aliens[key] = a
+	}
 }
 
 // straysArrive has the store carry out what comes late. Nobody waits for the answer.
