@@ -227,4 +227,7 @@ func (p *plot) reload(name string) {
 		set = strings.ReplaceAll(set, " same=1", "")
 	}
 	p.tell(p.after(), "%s %s %s %s", p.pick("reload", "reload", "restart"), name, strings.Join(endpoints, " "), set)
+	if change == 0 && p.IntN(2) == 0 {
+		p.tell(p.pick("50ms", "1s"), "order refresh %s", name)
+	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	stories   = flag.Int("stories", 300, "how many made-up stories to play")
+	stories   = flag.Int("stories", 200, "how many made-up stories to play")
 	storyFrom = flag.Uint64("story-from", 1, "the seed of the first one")
 	storyMost = flag.Int("story-failures", 1, "how many failing stories to look for")
 )
@@ -55,7 +55,7 @@ func TestMadeUpStories(t *testing.T) {
 	group.Wait()
 	t.Logf("switches: %v", kinds)
 	for _, kind := range []string{"failover", "switchover", "failback", "bootstrap", "refresh", "restore", "adopt"} {
-		if kinds[kind] == 0 && *stories >= 300 {
+		if kinds[kind] == 0 && *stories >= 200 {
 			t.Errorf("no story ever came to a %s: they prove nothing of it", kind)
 		}
 	}
