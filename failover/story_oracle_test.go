@@ -264,6 +264,9 @@ func (o *oracle) resourceWritten(f failover.Transact, r *policy.Resource, was, i
 // stateAlone holds what is true of an ack and a clear: they move nothing.
 func (o *oracle) stateAlone(r *policy.Resource, old, now failover.State, was, is keys, handles bool) {
 	stateKey := "reattach/state/" + r.Name
+	if seen := o.w.cfg.Seen[r.Name]; seen.Epoch == old.Epoch && (seen.Op != old.Op || seen.Index > was[stateKey].ModifyIndex) {
+		o.breaks(1, "a write of state alone hides that the record of %s is an old one", r.Name)
+	}
 	if handles || old.Op != now.Op || old.Attached != now.Attached || len(old.Recent) != len(now.Recent) {
 		o.breaks(1, "a write of state alone moved %s: %+v to %+v", r.Name, old, now)
 	}

@@ -43,6 +43,7 @@ func (w *world) wreckBy(words []string) bool {
 		if w.wreck.snapshot != nil {
 			w.store.Restore(w.wreck.snapshot)
 			clear(w.watched) // all watches wake
+			clear(w.wreck.aliens)
 			w.oracle.rewound(w.wreck.ours)
 		}
 	case "stray":
