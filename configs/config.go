@@ -15,7 +15,6 @@
 package configs
 
 import (
-	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +29,15 @@ type Config struct {
 	Store     Store
 	Listen    Listen
 	Resources []policy.Resource // in the order of files and lines
-	Files     Files             // what file() and token_file read
+	Notifiers []Notifier        // in the order of files and lines
+	// Routes names the notifiers of each resource, and, under "", of what
+	// concerns no resource. Who is not named anywhere is told nothing.
+	Routes map[string][]string
+	// Runbook is the page to which notices link; the event is the anchor.
+	Runbook string
+	Files   Files // what file() and token_file read
+
+	sources []*source // the text that it was made of
 }
 
 // Observer is this running reattach, and who else watches.
@@ -110,29 +117,15 @@ func (c *Config) Resource(name string) *policy.Resource {
 	return &c.Resources[i]
 }
 
-// File is a file that the configuration's secrets were read from.
-type File struct {
-	Path string
-	sum  [sha256.Size]byte // in memory only
-}
-
-// Files are the files that the configuration's secrets were read from.
-type Files []File
-
-// Changed reports whether any file now says something else than when it was
-// read, or cannot be read any more. Then the configuration wants to be loaded
-// again.
-func (fs Files) Changed() bool {
-	return slices.ContainsFunc(fs, func(f File) bool {
-		b, err := readBounded(f.Path)
-		return err != nil || sha256.Sum256(b) != f.sum
-	})
-}
-
 // Options are what Load needs from outside.
 type Options struct {
 	// Protocols are those that endpoints may speak.
 	Protocols []probe.Protocol
+	// Events are the kinds of notice, by name, that notifiers may be told of.
+	Events []string
+	// CheckBody says what is wrong with the template of a webhook's body. It
+	// does not repeat the template. Nil takes any.
+	CheckBody func(string) error
 	// Env looks up an environment variable. Nil knows none.
 	Env func(string) (string, bool)
 	// Hostname is the observer's name where none is given.

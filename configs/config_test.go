@@ -370,9 +370,4 @@ func TestSchema(t *testing.T) {
 	if diff := cmp.Diff(want, seen[want.Path]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for _, later := range []string{"resource.fence.command", "resource.require", "notifier.webhook_url", "resource.probe.write.table", "defaults.notify"} {
-		if s, ok := seen[later]; !ok || !s.Unsupported {
-			t.Errorf("%s: %+v, want unsupported", later, s)
-		}
-	}
 }

@@ -45,51 +45,6 @@ func (l *loader) observer(s *section) {
 	}
 }
 
-// peers reads every observer's address, pair by pair. Shown is our own name,
-// if it can be shown.
-func (l *loader) peers(a *attr, shown string) {
-	o := &l.config.Observer
-	pairs, diags := hcl.ExprMap(a.expr)
-	if diags.HasErrors() {
-		l.errorf(a.expr.Range(), `peers = { "mon-a" = "http://10.0.1.5:9778" }`, "peers is a map of names to URLs, written out")
-		return
-	}
-	var peers []Peer
-	seen := map[string]hcl.Range{}
-	for _, pair := range pairs {
-		name, ok := l.key(pair, a.ctx, "peers", seen)
-		if !ok || !l.name("observer", name, pair.Key.Range()) {
-			continue
-		}
-		v, ok := l.eval(pair.Value, a.ctx)
-		if !ok {
-			continue
-		}
-		s, ok := asText(v)
-		if u, err := url.Parse(s); !ok || err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			l.errorf(pair.Value.Range(), `"http://10.0.1.5:9778"`, "a peer is the http:// or https:// URL of its API")
-			continue
-		}
-		peers = append(peers, Peer{Name: name, URL: s})
-	}
-	if _, own := seen[o.Name]; !own && len(pairs) > 0 {
-		var names []string
-		for _, p := range peers {
-			names = append(names, p.Name)
-		}
-		l.errorf(a.at, didYouMean(shown, names), "peers lists every observer, but not this one, %s", shown)
-	}
-	if len(pairs) > 1 {
-		l.errorf(a.at, "run one observer, and leave out peers", "%s is not supported by this version", laterPeers)
-		if len(pairs)%2 == 0 {
-			l.warnf(a.at, "three survive the loss of one; two survive none", "an even number of observers is no better than one less: a majority of %d is %d", len(pairs), len(pairs)/2+1)
-		}
-	}
-	if len(peers) > 0 {
-		o.Peers = peers
-	}
-}
-
 // key reads the key of a pair, which must be text, and new.
 func (l *loader) key(pair hcl.KeyValuePair, ctx *hcl.EvalContext, where string, seen map[string]hcl.Range) (string, bool) {
 	v, diags := pair.Key.Value(ctx)

@@ -18,8 +18,22 @@ func newConfig(hostname string) *Config {
 			Consul:   ConsulStore{Address: "http://127.0.0.1:8500"},
 			Embedded: EmbeddedStore{Path: "/var/lib/reattach/store.db"},
 		},
-		Listen: Listen{HTTP: "127.0.0.1:9778", Socket: "/run/reattach/control.sock"},
+		Listen:  Listen{HTTP: "127.0.0.1:9778", Socket: "/run/reattach/control.sock"},
+		Runbook: "https://github.com/reattach/reattach/blob/main/deployments/docs/runbook.md",
 	}
+}
+
+// pagerDutyURL is where PagerDuty takes events (Events API v2).
+const pagerDutyURL = "https://events.pagerduty.com/v2/enqueue"
+
+// newNotifier returns a destination about which nothing is said but its kind
+// and name. A pager wakes people, so it is not told what is only good to know.
+func newNotifier(kind, name string) Notifier {
+	n := Notifier{Kind: kind, Name: name, Severity: severities[0], Resolve: true, Timeout: 10 * time.Second}
+	if kind == "pagerduty" {
+		n.Severity, n.URL = severities[1], pagerDutyURL
+	}
+	return n
 }
 
 // newResource returns a resource about which nothing is said but its name and
@@ -42,6 +56,12 @@ func newResource(name string, p probe.Protocol) policy.Resource {
 		Bootstrap:     !p.Traits.StoreOfData,
 	}
 }
+
+// Times of writes to a table, where there are any.
+const (
+	writeInterval = 10 * time.Second
+	writeSustain  = 30 * time.Second
+)
 
 // profiles are names for sets of thresholds, relative to a protocol's own.
 var profiles = []struct {

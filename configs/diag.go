@@ -87,6 +87,12 @@ func (ds Diagnostics) Count() (errors, warnings int) {
 	return errors, warnings
 }
 
+// Denied reports whether an account that may not read some file is why an error was
+// found: another account, such as root, would not find it.
+func (ds Diagnostics) Denied() bool {
+	return slices.ContainsFunc(ds, func(d Diagnostic) bool { return d.Severity == Error && d.Hint == deniedHint })
+}
+
 // String returns all findings as they are printed, one after the other.
 func (ds Diagnostics) String() string {
 	var b strings.Builder
@@ -181,7 +187,9 @@ func (r *report) diagnostics() Diagnostics {
 	var out Diagnostics
 	for i, f := range r.found {
 		if i == mostFindings {
-			return append(out, Diagnostic{Severity: Error, File: f.at.Filename, Message: fmt.Sprintf("%d more findings are not shown", len(r.found)-i)})
+			rest := r.found[i:]
+			worst := slices.MinFunc(rest, func(a, b finding) int { return int(a.severity) - int(b.severity) }).severity
+			return append(out, Diagnostic{Severity: worst, File: f.at.Filename, Message: fmt.Sprintf("%d more findings are not shown", len(rest))})
 		}
 		out = append(out, r.render(f))
 	}

@@ -18,6 +18,11 @@ type Changes struct {
 	// Tokens names the tokens that have a new value: "store", "listen". They
 	// were rotated, and are for the caller to hand on.
 	Tokens []string
+	// Peers says that other observers are configured, or are reached elsewhere, or
+	// that this one stands in another zone.
+	Peers bool
+	// Notices are what changes about notifiers.
+	Notices Notices
 }
 
 // Change says what is different about one resource.
@@ -33,7 +38,7 @@ type Change struct {
 
 // Empty reports whether nothing is different.
 func (c Changes) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Restart)+len(c.Tokens) == 0
+	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Restart)+len(c.Tokens) == 0 && !c.Peers && c.Notices.Empty()
 }
 
 // Diff compares two configurations.
@@ -56,6 +61,8 @@ func Diff(old, next *Config) Changes {
 		}
 	}
 	c.Restart = restart(old, next)
+	c.Notices = notices(old, next)
+	c.Peers = !slices.Equal(old.Observer.Peers, next.Observer.Peers) || old.Observer.Zone != next.Observer.Zone
 	c.Tokens = differ(
 		field{"store", old.Store.Consul.Token, next.Store.Consul.Token},
 		field{"listen", old.Listen.Token, next.Listen.Token},
@@ -71,9 +78,7 @@ func restart(old, next *Config) []string {
 	doors.Token, nextDoors.Token = "", ""
 	return differ(
 		field{"observer.name", old.Observer.Name, next.Observer.Name},
-		field{"observer.zone", old.Observer.Zone, next.Observer.Zone},
 		field{"observer.state_dir", old.Observer.StateDir, next.Observer.StateDir},
-		field{"observer.peers", old.Observer.Peers, next.Observer.Peers},
 		field{"store", was, is},
 		field{"listen", doors, nextDoors},
 	)
@@ -103,6 +108,12 @@ func changed(old, next *policy.Resource) Change {
 		field{"endpoints", urls(old), urls(next)},
 		field{"probe", targets(old, next), targets(next, old)},
 		field{"handles", old.Handles, next.Handles},
+		field{"require", requirements(old.Require), requirements(next.Require)},
+		field{"expect", requirements(a.Expect), requirements(b.Expect)},
+		field{"fence", stepOf(old, policy.Fence), stepOf(next, policy.Fence)},
+		field{"promote", stepOf(old, policy.Promote), stepOf(next, policy.Promote)},
+		field{"abort", stepOf(old, policy.Abort), stepOf(next, policy.Abort)},
+		field{"after", stepOf(old, policy.After), stepOf(next, policy.After)},
 		field{"interval", old.Pace.Interval, next.Pace.Interval},
 		field{"fresh_interval", old.Pace.FreshInterval, next.Pace.FreshInterval},
 		field{"suspect_interval", old.Pace.SuspectInterval, next.Pace.SuspectInterval},
@@ -136,6 +147,32 @@ func urls(r *policy.Resource) []string {
 	return out
 }
 
+// requirements returns what is required, as it is written.
+func requirements(all []policy.Requirement) []string {
+	var out []string
+	for _, q := range all {
+		out = append(out, q.Text)
+	}
+	return out
+}
+
+// stepOf is all that is configured of a step.
+func stepOf(r *policy.Resource, name string) any {
+	type all struct {
+		policy.Step
+		proceed bool
+		require []string
+	}
+	a := all{Step: r.Steps.Of(name)}
+	switch name {
+	case policy.Fence:
+		a.proceed = r.Steps.Proceed
+	case policy.Promote:
+		a.require = requirements(r.Steps.Require)
+	}
+	return a
+}
+
 // targets returns how each endpoint that the other has, too, is asked, but for
 // its URL and its times.
 func targets(r, other *policy.Resource) map[string]probe.Target {
@@ -145,7 +182,7 @@ func targets(r, other *policy.Resource) map[string]probe.Target {
 			continue
 		}
 		t := e.Target
-		t.URL, t.Timeout, t.Idle = probe.URL{}, 0, 0
+		t.URL, t.Timeout, t.Idle, t.Wanted = probe.URL{}, 0, 0, nil // which follows from what is required
 		out[e.Name] = t
 	}
 	return out

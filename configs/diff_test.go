@@ -37,12 +37,15 @@ func TestDiff(t *testing.T) {
 		{"a comment", []string{"observer {", "# hello\nobserver {"}, configs.Changes{}},
 		{"another name", []string{`"mon-a"`, `"mon-b"`}, configs.Changes{
 			Changed: []configs.Change{{Name: "db", What: []string{"probe"}}, {Name: "cache", What: []string{"probe"}}},
-			Restart: []string{"observer.name", "observer.peers"}}},
+			Restart: []string{"observer.name"}, Peers: true}},
+		{"more observers", []string{"observer {", "observer {\n  zone = \"z\"\n  peers = {\n    mon-a = \"http://10.0.0.1:9778\"\n    mon-b = \"http://10.0.0.2:9778\"\n    mon-c = \"http://10.0.0.3:9778\"\n  }"}, configs.Changes{Peers: true}},
 		{"another store", []string{"token = env(\"WORD\")", `address = "http://localhost:8500"`}, configs.Changes{Restart: []string{"store"}, Tokens: []string{"store"}}},
 		{"a rotated token", []string{`env("WORD")`, `env("ORDERS_PW")`}, configs.Changes{Tokens: []string{"store"}}},
 		{"a rotated password", []string{"app:x@a", "app:y@a"}, configs.Changes{Changed: []configs.Change{{Name: "db", What: []string{"endpoints", "handles"}}}}},
 		{"a renamed endpoint", []string{`"a" { url = "mysql`, `"c" { url = "mysql`}, configs.Changes{Changed: []configs.Change{{Name: "db", What: []string{"endpoints"}, Dropped: []string{"a"}}}}},
 		{"a renamed resource", []string{`"cache" {`, `"sessions" {`}, configs.Changes{Added: []string{"sessions"}, Removed: []string{"cache"}}},
+		{"an expectation", []string{"handle = \"db\"", "handle = \"db\"\n  expect = [\"writable\"]"}, configs.Changes{Changed: []configs.Change{{Name: "db", What: []string{"expect"}}}}},
+		{"a requirement", []string{"handle = \"db\"", "handle = \"db\"\n  require = [\"writable\"]"}, configs.Changes{Changed: []configs.Change{{Name: "db", What: []string{"require"}}}}},
 		{"times", []string{`  handle = "cache"`, "  handle = \"cache\"\n  policy {\n    sustain = \"9s\"\n    timeout = \"2s\"\n    mode = \"observe\"\n  }"},
 			configs.Changes{Changed: []configs.Change{{Name: "cache", What: []string{"timeout", "sustain", "mode"}}}}},
 	} {

@@ -27,7 +27,11 @@ resource "orders-db" {
   handle = "production/DATABASE_URL"
 
   # A store of data is not attached by itself when the handle was never there:
-  # say `reattach restore orders-db --to primary` once, or set bootstrap = true.
+  # say `reattach restore orders-db --to primary --reason "first day"` once, or set
+  # bootstrap = true.
   endpoint "primary" { url = "mysql://app:${urlencode(file("/run/secrets/orders"))}@127.0.0.1:3306/orders" }
   endpoint "standby" { url = "mysql://app:${urlencode(file("/run/secrets/orders"))}@10.0.1.6:3306/orders" }
+
+  # A replica that is read-only is not attached, because nothing here promotes it.
+  require = ["writable"]
 }

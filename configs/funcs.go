@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -91,7 +92,7 @@ func (l *loader) file(dir, path string) (string, error) {
 	}
 	b, err := l.opts.ReadFile(path)
 	if err != nil {
-		return "", callError{"cannot read %s: " + strings.ReplaceAll(reason(err), "%", "%%"), given, beside(given)}
+		return "", callError{"cannot read %s: " + strings.ReplaceAll(reason(err), "%", "%%"), given, cmp.Or(readHint(err), beside(given))}
 	}
 	l.watch(path, b)
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil

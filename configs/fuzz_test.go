@@ -58,7 +58,8 @@ func FuzzMask(f *testing.F) {
 	f.Add("<<EOT", "${", "\nEOT\n")
 	f.Fuzz(func(t *testing.T, above, between, below string) {
 		text := above + "\nresource \"r\" {\n  endpoint \"a\" { url = \"mysql://app:" + planted + "1@db/x\" }\n" + between +
-			"\n  probe {\n    password = \"" + planted + "2\"\n    passwort = " + planted + "3\n    passwords = [\n\"" + planted + "4\"\n]\n  }\n" + below + "\n"
+			"\n  probe {\n    password = \"" + planted + "2\"\n    passwort = " + planted + "3\n    passwords = [\n\"" + planted + "4\"\n]\n  }\n" + below + "\n" +
+			"notifier \"webhook\" \"w\" {\n  routing_key = \"" + planted + "5\"\n  url = \"https://hooks.internal/services/" + strings.Repeat(planted, 3) + "6\"\n}\n"
 		if strings.Contains(above+"|"+between+"|"+below, planted) {
 			return
 		}

@@ -18,10 +18,10 @@ type loader struct {
 	*report
 	opts      Options
 	config    *Config
-	warned    map[string]bool // files of which it was said that they hold a secret
-	places    []placed        // of each resource, in the order of config.Resources
+	places    []placed // of each resource, in the order of config.Resources
 	protocols []probe.Protocol
 	here      hcl.Range // the resource that is being read
+	unread    []string  // names of blocks of a kind that there is not
 }
 
 // placed is where a resource was written.
@@ -36,7 +36,8 @@ func load(sources []*source, r *report, opts Options) (*Config, Diagnostics) {
 	if opts.ReadFile == nil {
 		opts.ReadFile = readBounded
 	}
-	l := &loader{report: r, opts: opts, config: newConfig(opts.Hostname), warned: map[string]bool{}, protocols: opts.Protocols}
+	l := &loader{report: r, opts: opts, config: newConfig(opts.Hostname), protocols: opts.Protocols}
+	l.config.sources = sources
 	r.sources, r.order = map[string]*source{}, map[string]int{}
 	top := &section{spec: root}
 	unreadable := len(r.found) > 0
@@ -64,12 +65,14 @@ func (l *loader) build(top *section) {
 	l.observer(top.find("observer"))
 	l.store(top.find("store"))
 	l.listen(top.find("listen"), top.find("store"))
+	l.fleet(top.find("observer"), top.find("store"), top.find("listen"))
 	defaults := top.find("defaults")
 	sections := top.every("resource")
 	for _, s := range sections {
 		l.resource(s, defaults)
 	}
 	l.across()
+	l.notifiers(top.every("notifier"), defaults)
 	if len(sections) == 0 && len(l.found) == 0 {
 		where := hcl.Range{}
 		if len(l.order) > 0 {
@@ -86,7 +89,7 @@ func (l *loader) build(top *section) {
 // watch remembers a file and what it said.
 func (l *loader) watch(path string, content []byte) {
 	if !slices.ContainsFunc(l.config.Files, func(f File) bool { return f.Path == path }) {
-		l.config.Files = append(l.config.Files, File{Path: path, sum: sha256.Sum256(content)})
+		l.config.Files = append(l.config.Files, File{path, sha256.Sum256(content), blank(content)})
 	}
 }
 

@@ -31,19 +31,24 @@ func protocols() []probe.Protocol {
 		return nil
 	}
 	return []probe.Protocol{
-		{Name: "mysql", Holds: true, Check: noUser,
+		{Name: "mysql", Holds: true, Writes: true, Depths: []probe.Phase{probe.PhaseWrite}, Check: noUser,
 			Schemes:  []probe.Scheme{{Name: "mysql", Port: "3306", TLS: probe.TLSPrefer}, {Name: "mariadb", Port: "3306", TLS: probe.TLSPrefer}},
 			Defaults: probe.Defaults{Interval: s, FreshInterval: 10 * s, Timeout: 2 * s, SuspectInterval: 100 * ms, Sustain: 10 * s, TimeoutFloor: 100 * ms, RestartTime: 5 * s},
-			Traits:   probe.Traits{StoreOfData: true, Taints: true}},
-		{Name: "amqp", Holds: true, Check: vhost,
+			Traits:   probe.Traits{StoreOfData: true, Taints: true},
+			Facts: []probe.Fact{
+				{Name: "version", Type: "string", Phase: probe.PhaseGreet}, {Name: "writable", Type: "bool"}, {Name: "read_only", Type: "bool"},
+				{Name: "lag", Type: "int64"}, {Name: "applied", Type: "bool"}, {Name: "replicating", Type: "bool", Dies: true}, {Name: "auth_method", Type: "string", Phase: probe.PhaseAuth},
+			}},
+		{Name: "amqp", Holds: true, Depths: []probe.Phase{probe.PhaseWrite}, Check: vhost,
 			Schemes:  []probe.Scheme{{Name: "amqp", Port: "5672", TLS: probe.TLSOff}, {Name: "amqps", Port: "5671", TLS: probe.TLSVerify}},
 			Defaults: probe.Defaults{Interval: s, FreshInterval: 30 * s, Timeout: 5 * s, SuspectInterval: 200 * ms, Sustain: 15 * s, TimeoutFloor: 5 * s, RestartTime: 10 * s},
-			Traits:   probe.Traits{LeftWork: true}},
-		{Name: "smtp",
+			Traits:   probe.Traits{LeftWork: true},
+			Facts:    []probe.Fact{{Name: "version", Type: "string", Phase: probe.PhaseGreet}, {Name: "cluster_name", Type: "string", Phase: probe.PhaseGreet}}},
+		{Name: "smtp", Depths: []probe.Phase{probe.PhaseRead},
 			Schemes:  []probe.Scheme{{Name: "smtp", Port: "25", TLS: probe.TLSPrefer}, {Name: "submission", Port: "587", TLS: probe.TLSVerify}, {Name: "smtps", Port: "465", TLS: probe.TLSVerify}},
 			Defaults: probe.Defaults{Interval: 30 * s, FreshInterval: 30 * s, Timeout: 15 * s, SuspectInterval: 2 * s, Sustain: 30 * s, TimeoutFloor: 10 * s, RestartTime: 5 * s},
 			Traits:   probe.Traits{LeftWork: true}},
-		{Name: "memcached", Holds: true,
+		{Name: "memcached", Holds: true, Depths: []probe.Phase{probe.PhaseRead, probe.PhaseWrite},
 			Schemes:  []probe.Scheme{{Name: "memcached", Port: "11211", TLS: probe.TLSOff}, {Name: "memcache", Port: "11211", TLS: probe.TLSOff}},
 			Defaults: probe.Defaults{Interval: s, FreshInterval: 10 * s, Timeout: s, SuspectInterval: 100 * ms, Sustain: 3 * s, TimeoutFloor: 50 * ms, RestartTime: s},
 			Traits:   probe.Traits{Taints: true}},
@@ -62,6 +67,13 @@ func options() configs.Options {
 		Env:       func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 		Hostname:  "mon-a",
 		ReadFile:  readFile,
+		Events:    []string{"suspect", "failover", "held", "recovered", "store_lost"},
+		CheckBody: func(s string) error {
+			if strings.Contains(s, "{{.Nothing}}") {
+				return errors.New("a message has no Nothing")
+			}
+			return nil
+		},
 	}
 }
 
@@ -71,6 +83,8 @@ func readFile(path string) ([]byte, error) {
 	case strings.HasPrefix(path, "/run/secrets/empty"):
 		return []byte("\n"), nil
 	case strings.HasPrefix(path, "/run/secrets/missing"):
+	case strings.HasPrefix(path, "/run/secrets/slack"):
+		return []byte("https://hooks.slack.com/services/T0/B0/" + planted + "-file\n"), nil
 	case strings.HasPrefix(path, "/run/secrets/"):
 		return []byte(planted + "-file\n"), nil
 	case strings.HasSuffix(path, "-ca.pem"):

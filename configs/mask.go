@@ -141,10 +141,14 @@ func (m *masker) value(i int) {
 		t := m.tokens[i]
 		switch t.Type {
 		case hclsyntax.TokenNewline:
-			if began && depth == 0 && !m.src.json {
+			if began && depth <= 0 && !m.src.json { // below 0: the block that it stands in was closed on its line
 				return
 			}
 			continue
+		case hclsyntax.TokenComment: // one of a line ends it, too
+			if began && depth <= 0 && strings.HasSuffix(string(t.Bytes), "\n") && !m.src.json {
+				return
+			}
 		case hclsyntax.TokenComma:
 			if depth == 0 && m.src.json {
 				return
@@ -159,7 +163,7 @@ func (m *masker) value(i int) {
 			depth, interp = depth+1, interp+1
 		case hclsyntax.TokenTemplateSeqEnd:
 			depth, interp = depth-1, interp-1
-		case hclsyntax.TokenOQuote, hclsyntax.TokenCQuote, hclsyntax.TokenComment, hclsyntax.TokenEOF,
+		case hclsyntax.TokenOQuote, hclsyntax.TokenCQuote, hclsyntax.TokenEOF,
 			hclsyntax.TokenOHeredoc, hclsyntax.TokenCHeredoc:
 		default:
 			if !m.plain(i, interp > 0) {
@@ -299,6 +303,8 @@ func (m *masker) lines() {
 
 var (
 	schemePart = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9+.-]*:)*//`)
+	webPart    = regexp.MustCompile(`https?://|^\s*[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?/`)
+	keyPart    = regexp.MustCompile(`/([A-Za-z0-9_-]{20,})`) // of a path; a webhook's is its credential
 	parameter  = regexp.MustCompile(`(?i)[\w.-]*(?:pass|pwd|secret|token|credential|signature|apikey|api_key|accesskey)[\w.-]*=([^&;\s,"]+)`)
 )
 
@@ -311,6 +317,11 @@ func secretsIn(text string) []span {
 	}
 	if at, ok := userinfoSecret(text); ok {
 		out = append(out, at)
+	}
+	for _, at := range keyPart.FindAllStringSubmatchIndex(text, -1) {
+		if web := webPart.FindStringIndex(text); web != nil && at[2] >= web[1] {
+			out = append(out, span{at[2], at[3]})
+		}
 	}
 	return out
 }
@@ -355,7 +366,7 @@ func secretName(name string) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc([]string{"password", "passwords", "token"}, func(s string) bool {
+	return slices.ContainsFunc(secretNames, func(s string) bool {
 		return len(name) > 3 && distance(name, s) <= 2
 	})
 }

@@ -52,11 +52,43 @@ func TestMask(t *testing.T) {
 		{"a JDBC URL", `"production/JDBC" = "jdbc:mysql://app:s3cret@${endpoint.host}/x?password=s3cret"`, `"production/JDBC" = "jdbc:mysql://app:***@${endpoint.host}/x?password=***"`},
 		{"a part of the endpoint", `"production/PASSWORD" = endpoint.password`, `"production/PASSWORD" = endpoint.password`},
 		{"a part misspelt", `"production/X" = "${endpont.hots}"`, `"production/X" = "${endpont.hots}"`},
+		{"a webhook's URL", `url = "https://hooks.slack.com/services/T0123/B0123/s3cret_s3cret-s3cret23"`, `url = "https://hooks.slack.com/services/T0123/B0123/***"`},
+		{"a webhook's URL without its scheme", `url = "hooks.internal:8080/s3crets3crets3cret24"`, `url = "hooks.internal:8080/***"`},
+		{"a list of them", `urls = ["https://am1/s3crets3crets3cret24", "https://u:s3cret@am2"]`, `urls = ["https://am1/***", "https://u:***@am2"]`},
+		{"a file with a long name", `ca_file = "/etc/ssl/certificates-of-our-own/a-ca.pem"`, `ca_file = "/etc/ssl/certificates-of-our-own/a-ca.pem"`},
+		{"a key", `routing_key = "s3cret"`, `routing_key = "***"`},
+		{"a key misspelt", `routing_kye = "s3cret"`, `routing_kye = "***"`},
 		{"control characters", "name = \"a\x1b[31mb\x07\"", `name = "a?[31mb?"`},
 	} {
 		s := &source{name: "x.hcl", bytes: []byte("a {\n" + test.line + "\n}\n")}
 		if got := quoted2(s, test.line); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
+		}
+	}
+}
+
+// TestMaskEnds has a secret in each line above one that holds none: nothing of the
+// latter is masked.
+func TestMaskEnds(t *testing.T) {
+	const below = `policy { sustian = "10s" }`
+	for _, above := range []string{
+		`probe { password = "s3cret" }`,
+		`probe { password = "s3cret" } # s3cret`,
+		`password = "s3cret" # s3cret`,
+		`password = s3cret // s3cret`,
+		`frobnicate = "s3cret" }`,
+		`passwords = ["s3cret", # s3cret` + "\n" + `"s3cret"]`,
+		`password = /* s3cret */ "s3cret"`,
+	} {
+		s := &source{name: "x.hcl", bytes: []byte("a {\n" + above + "\n" + below + "\n}\n")}
+		at := strings.Index(string(s.bytes), below)
+		if got, _ := s.quote(place(s, at), nil); got != below {
+			t.Errorf("below %s:\n got %s\nwant %s", above, got, below)
+		}
+		for line := range strings.Lines(above) {
+			if got, _ := s.quote(place(s, strings.Index(string(s.bytes), line)), nil); strings.Contains(got, "s3cret") {
+				t.Errorf("%s: %s", above, got)
+			}
 		}
 	}
 }

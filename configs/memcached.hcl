@@ -1,7 +1,7 @@
 # memcached (memcached://, memcache://).
 #
 # A cache that was left may hold old values, so it is no target again until it
-# was restarted or flushed. With "auto" it then becomes the first choice again.
+# was restarted. With "auto" it then becomes the first choice again.
 
 resource "sessions" {
   handle = "production/CACHE_URL"

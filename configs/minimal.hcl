@@ -7,4 +7,7 @@ resource "orders-db" {
 
   endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal:3306/orders" }
   endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal:3306/orders" }
+
+  # A replica that is read-only is not attached, because nothing here promotes it.
+  require = ["writable"]
 }

@@ -1,5 +1,5 @@
 # A first week: reattach watches, judges, adopts what the handle says and tells
-# what it would have done (`reattach history`, `reattach explain`), but writes
+# what it would have done (`reattach events`, `reattach explain`), but writes
 # no handle. Remove the defaults block to let it act.
 
 observer {
@@ -22,6 +22,9 @@ resource "orders-db" {
 
   endpoint "primary" { url = "mysql://app:${urlencode(file("/run/secrets/orders"))}@db1.internal:3306/orders" }
   endpoint "standby" { url = "mysql://app:${urlencode(file("/run/secrets/orders"))}@db2.internal:3306/orders" }
+
+  # A replica that is read-only is not attached, because nothing here promotes it.
+  require = ["writable"]
 }
 
 resource "sessions" {

@@ -92,9 +92,6 @@ func (l *loader) thresholds(r *policy.Resource, s *section) {
 			}
 		}
 	}
-	if t.Rise > mostProbes {
-		l.errorf(s.place("rise"), "", "rise is at most %d", mostProbes)
-	}
 	var text string
 	if !get(s, "fail_after", &text) {
 		return

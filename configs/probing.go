@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -26,7 +28,8 @@ func (l *loader) probe(r *policy.Resource, defaults, own *section, places []*sec
 		l.passwords(s, &passwords)
 		conf = l.tls(s.find("tls"), conf)
 	}
-	l.depth(defaults, own, depth)
+	l.depth(r, defaults, own, depth)
+	table := l.write(r, defaults, own, probe.ParseDepth(depth))
 	var named string
 	if get(own, "username", &named) && named == "" {
 		l.errorf(own.place("username"), "", "username is empty: leave it out to use the URL's")
@@ -36,7 +39,10 @@ func (l *loader) probe(r *policy.Resource, defaults, own *section, places []*sec
 	}
 	for i := range r.Endpoints {
 		t := &r.Endpoints[i].Target
-		t.Username, t.Passwords, t.Depth = username, passwords, parseDepth(depth)
+		t.Username, t.Passwords, t.Table = username, passwords, table
+		if table == "" { // else conversations stay as they are, and writes are had beside them
+			t.Depth = probe.ParseDepth(depth)
+		}
 		t.Client = "reattach " + l.config.Observer.Name
 		inner := places[i].find("tls")
 		t.TLS = l.tls(inner, conf)
@@ -73,14 +79,58 @@ func (s *section) passwordPlace() hcl.Range {
 }
 
 // depth checks how far conversations go.
-func (l *loader) depth(defaults, own *section, word string) {
-	where := l.said("depth", defaults, own)
-	switch parseDepth(word) {
+func (l *loader) depth(r *policy.Resource, defaults, own *section, word string) {
+	where, p := l.said("depth", defaults, own), r.Protocol
+	switch depth := probe.ParseDepth(word); depth {
 	case probe.PhaseRead, probe.PhaseWrite:
-		l.errorf(where, `depth = "ping"`, "%s is not supported by this version", laterDepth)
+		if slices.Contains(p.Depths, depth) {
+			return
+		}
+		hint := "leave out depth"
+		if slices.Contains(p.Depths, probe.PhaseRead) {
+			hint = `depth = "read"`
+		}
+		l.errorf(where, hint, "a conversation with %s has no phase %q", p.Name, word)
 	case probe.PhaseConnect, probe.PhaseGreet:
 		l.warnf(where, "leave out depth", "a stopped server still accepts connections, and some servers log or block who leaves before authentication: depth = %q sees less and disturbs more", word)
 	}
+}
+
+var tableName = regexp.MustCompile("^[^`.[:cntrl:]]{1,64}\\.[^`.[:cntrl:]]{1,64}$")
+
+// write reads what is written to the attached endpoint, and returns the table;
+// "" for nothing.
+func (l *loader) write(r *policy.Resource, defaults, own *section, depth probe.Phase) (table string) {
+	outer, inner := defaults.find("write"), own.find("write")
+	writes := depth == probe.PhaseWrite && r.Protocol.Writes
+	switch {
+	case inner != nil && !r.Protocol.Writes:
+		l.errorf(inner.header, `depth = "write" alone does what can be done`, "%s has no tables to write to", r.Protocol.Name)
+	case inner != nil && !writes:
+		l.warnf(inner.header, `depth = "write"`, "nothing is written without depth = \"write\"")
+	}
+	if !writes {
+		return ""
+	}
+	pace, sustain := writeInterval, writeSustain
+	for _, s := range []*section{outer, inner} {
+		get(s, "table", &table)
+		get(s, "interval", &pace)
+		get(s, "sustain", &sustain)
+	}
+	where := l.said("depth", defaults, own)
+	switch {
+	case outer == nil && inner == nil:
+		l.errorf(where, `write { table = "reattach.canary" }`, "depth = \"write\" wants a table to write to")
+		return ""
+	case table == "": // which is reported as missing
+		return ""
+	case !tableName.MatchString(table):
+		l.errorf(l.said("table", outer, inner), `table = "reattach.canary"`, "a table is named as DATABASE.TABLE")
+		return ""
+	}
+	r.Pace.WriteInterval, r.Judge.WriteSustain = pace, sustain
+	return table
 }
 
 // tls returns conf as changed by a tls block.
@@ -117,7 +167,7 @@ func (l *loader) certificates(s *section, files TLSFiles) {
 		b, err := l.opts.ReadFile(files.CAFile)
 		switch {
 		case err != nil:
-			l.errorf(s.place("ca_file"), "", "cannot read %s: %s", l.say(s.place("ca_file"), files.CAFile), reason(err))
+			l.errorf(s.place("ca_file"), readHint(err), "cannot read %s: %s", l.say(s.place("ca_file"), files.CAFile), reason(err))
 		case !x509.NewCertPool().AppendCertsFromPEM(b):
 			l.errorf(s.place("ca_file"), "certificates begin with -----BEGIN CERTIFICATE-----", "the file holds no certificate")
 		}
@@ -135,12 +185,12 @@ func (l *loader) certificates(s *section, files TLSFiles) {
 func (l *loader) keyPair(s *section, files TLSFiles) {
 	cert, err := l.opts.ReadFile(files.CertFile)
 	if err != nil {
-		l.errorf(s.place("cert_file"), "", "cannot read %s: %s", l.say(s.place("cert_file"), files.CertFile), reason(err))
+		l.errorf(s.place("cert_file"), readHint(err), "cannot read %s: %s", l.say(s.place("cert_file"), files.CertFile), reason(err))
 		return
 	}
 	key, err := l.opts.ReadFile(files.KeyFile)
 	if err != nil {
-		l.errorf(s.place("key_file"), "", "cannot read %s: %s", l.say(s.place("key_file"), files.KeyFile), reason(err))
+		l.errorf(s.place("key_file"), readHint(err), "cannot read %s: %s", l.say(s.place("key_file"), files.KeyFile), reason(err))
 		return
 	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {

@@ -35,7 +35,11 @@ func (l *loader) resource(s, defaults *section) {
 	if protocol.Name != "" {
 		l.policy(&r, defaults.find("policy"), s.find("policy"))
 		l.probe(&r, defaults.find("probe"), s.find("probe"), places)
+		r.Require = l.requirements(&r, s, require)
+		r.Judge.Expect = l.requirements(&r, s, expect)
+		l.steps(&r, s)
 		l.pitfalls(&r, s)
+		want(&r)
 	}
 	l.config.Resources = append(l.config.Resources, r)
 	l.places = append(l.places, p)

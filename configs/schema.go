@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,33 +37,85 @@ type Setting struct {
 	// written, or a sentence in brackets.
 	Default string `json:"default"`
 	Meaning string `json:"meaning"`
+	// Required says that its block cannot do without it.
+	Required bool `json:"required,omitempty"`
 	// OneOf lists the words that may be written, if they are but few.
 	OneOf []string `json:"one_of,omitempty"`
+	// Min and Max bound a duration or number, as they would be written; empty
+	// where there is no bound.
+	Min string `json:"min,omitempty"`
+	Max string `json:"max,omitempty"`
 	// Unsupported says that this version reads the setting only to refuse it.
 	Unsupported bool `json:"unsupported,omitempty"`
+	// Later says what it is that this version does not support; else empty.
+	Later string `json:"later,omitempty"`
 }
 
-// Schema lists all settings in the order of a complete configuration. It is
-// the table that Load reads by.
-func Schema() []Setting {
-	var out []Setting
-	var walk func(b *block, path string, later bool)
-	walk = func(b *block, path string, later bool) {
-		later = later || b.later != ""
-		for _, s := range b.settings {
-			out = append(out, Setting{
-				Path: path + s.name, Type: s.kind, Default: s.def, Meaning: s.meaning, OneOf: s.oneOf,
-				Unsupported: later || s.later != "",
-			})
+// Block documents one block of the configuration.
+type Block struct {
+	// Path names the blocks around it and itself: "resource.policy". A kind
+	// stands behind its block: `notifier."slack"`.
+	Path    string   `json:"path"`
+	Meaning string   `json:"meaning"`
+	Labels  []string `json:"labels,omitempty"` // what stands behind its type: kind, name
+	Many    bool     `json:"many,omitempty"`   // it may stand more than once
+	// Unsupported and Later are as those of [Setting].
+	Unsupported bool      `json:"unsupported,omitempty"`
+	Later       string    `json:"later,omitempty"`
+	Settings    []Setting `json:"settings,omitempty"` // its own, without those of inner blocks
+}
+
+// Blocks lists all blocks in the order of a complete configuration. It is the
+// table that Load reads by.
+func Blocks() []Block {
+	var out []Block
+	var walk func(b *block, path, later string)
+	walk = func(b *block, path, later string) {
+		if b != root {
+			later = cmp.Or(later, b.later)
+			out = append(out, b.document(path, later))
+			path += "."
 		}
 		for _, kind := range b.kinds {
-			walk(kind, path+fmt.Sprintf("%q.", kind.name), later)
+			walk(kind, path+fmt.Sprintf("%q", kind.name), later)
 		}
 		for _, inner := range b.blocks {
-			walk(inner, path+inner.name+".", later)
+			walk(inner, path+inner.name, later)
 		}
 	}
-	walk(root, "", false)
+	walk(root, "", "")
+	return out
+}
+
+// Schema lists all settings in the order of Blocks.
+func Schema() []Setting {
+	var out []Setting
+	for _, b := range Blocks() {
+		out = append(out, b.Settings...)
+	}
+	return out
+}
+
+// document describes a block that stands at path.
+func (b *block) document(path, later string) Block {
+	out := Block{Path: path, Meaning: b.meaning, Labels: b.labels, Many: b.many, Unsupported: later != "", Later: later}
+	for _, s := range b.settings {
+		later := cmp.Or(later, s.later)
+		doc := Setting{
+			Path: path + "." + s.name, Type: s.kind, Default: s.def, Meaning: s.meaning, Required: s.required, OneOf: s.oneOf,
+			Unsupported: later != "", Later: later,
+		}
+		switch {
+		case s.kind == Count:
+			doc.Min, doc.Max = fmt.Sprint(s.least), fmt.Sprint(s.greatest())
+		case s.kind == Duration:
+			doc.Max = short(s.max)
+			if s.min > 0 {
+				doc.Min = short(s.min)
+			}
+		}
+		out.Settings = append(out.Settings, doc)
+	}
 	return out
 }
 
@@ -72,9 +125,9 @@ type block struct {
 	meaning  string
 	labels   []string // what its labels are: "name"
 	many     bool     // it may stand more than once
-	free     bool     // its settings may have any name
 	later    string   // what this version does not support, if it is that
 	kinds    []*block // by its first label: different settings for each
+	kind     string   // its first label, if it is one of those
 	settings []setting
 	blocks   []*block
 }
@@ -88,9 +141,13 @@ type setting struct {
 	required bool
 	oneOf    []string
 	min, max time.Duration // of a duration
-	least    int           // of a number; the most is 1000
+	least    int           // of a number
+	most     int           // of a number; 0: mostCount
 	later    string
 }
+
+// greatest is the largest number that may be written.
+func (s *setting) greatest() int { return cmp.Or(s.most, mostCount) }
 
 // setting returns the setting of that name, or nil.
 func (b *block) setting(name string) *setting {
@@ -153,6 +210,9 @@ func vocabulary() (all, secret map[string]bool) {
 
 // knownNames is the vocabulary in its order.
 var knownNames = slices.Sorted(maps.Keys(known))
+
+// secretNames are those of it that hold secrets.
+var secretNames = slices.Sorted(maps.Keys(secretKnown))
 
 func knownName(name string) bool     { return known[name] }
 func secretSetting(name string) bool { return secretKnown[name] }

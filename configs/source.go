@@ -42,7 +42,7 @@ func (r *report) gather(paths []string) []*source {
 	for _, path := range paths {
 		names, err := expand(path)
 		if err != nil {
-			r.errorf(hcl.Range{Filename: path}, "", "%s", err)
+			r.errorf(hcl.Range{Filename: path}, readHint(err), "%s", err)
 		}
 		for _, name := range names {
 			if slices.ContainsFunc(out, func(s *source) bool { return s.name == name }) {
@@ -50,7 +50,7 @@ func (r *report) gather(paths []string) []*source {
 			}
 			b, err := readBounded(name)
 			if err != nil {
-				r.errorf(hcl.Range{Filename: name}, "", "%s", err)
+				r.errorf(hcl.Range{Filename: name}, readHint(err), "%s", err)
 				continue
 			}
 			out = append(out, &source{name: name, bytes: b, json: strings.HasSuffix(name, ".json")})
@@ -64,14 +64,14 @@ func (r *report) gather(paths []string) []*source {
 func expand(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, errors.New(reason(err))
+		return nil, pathless(err)
 	}
 	if !info.IsDir() {
 		return []string{filepath.Clean(path)}, nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, errors.New(reason(err))
+		return nil, pathless(err)
 	}
 	var names []string
 	for _, e := range entries {
@@ -94,12 +94,12 @@ func expand(path string) ([]string, error) {
 func readBounded(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, errors.New(reason(err))
+		return nil, pathless(err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, errors.New(reason(err))
+		return nil, pathless(err)
 	}
 	if len(b) > maxFile {
 		return nil, fmt.Errorf("the file is larger than %d bytes", maxFile)
@@ -108,13 +108,28 @@ func readBounded(path string) ([]byte, error) {
 }
 
 // reason is what an error of the file system says, without the path.
-func reason(err error) string {
+func reason(err error) string { return pathless(err).Error() }
+
+// pathless is an error of the file system without the path.
+func pathless(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) {
-		return e.Err.Error()
+		return e.Err
 	}
-	return err.Error()
+	return err
 }
+
+// readHint is what to do about a file that could not be read, where the error does
+// not say it. Whoever tried the configuration as root, and runs the daemon as
+// another, needs it.
+func readHint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return deniedHint
+	}
+	return ""
+}
+
+const deniedHint = "the daemon's account has to be able to read it: chown root:reattach, chmod 0640"
 
 // parse reads the file's syntax. It returns nil if nothing can be made of it.
 func (r *report) parse(s *source) hcl.Body {

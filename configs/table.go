@@ -2,21 +2,10 @@ package configs
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
 	"github.com/reattach/reattach/probe"
-)
-
-// What later versions will do, named as the subject of "… is not supported by
-// this version".
-const (
-	laterSteps     = "running commands around a switch (fence, promote, abort, after)"
-	laterFacts     = "judging an endpoint by its facts (require, expect)"
-	laterNotifiers = "sending alerts (notifier, notify)"
-	laterPeers     = "more than one observer"
-	laterDepth     = "a probe that reads or writes data (depth = \"read\" or \"write\", write)"
 )
 
 // root is the table of all blocks and settings.
@@ -29,7 +18,7 @@ func observerBlock() *block {
 	return &block{name: "observer", meaning: "this running reattach", settings: []setting{
 		{name: "name", kind: Text, def: "(the host's name)", meaning: "what this observer is called in ballots, history and logs"},
 		{name: "zone", kind: Text, def: quoted(c.Observer.Zone), meaning: "where it stands; observers of one zone fail together"},
-		{name: "state_dir", kind: Text, def: quoted(c.Observer.StateDir), meaning: "directory for what was seen last, for restarts"},
+		{name: "state_dir", kind: Text, def: quoted(c.Observer.StateDir), meaning: "directory for what was seen last and for notices, kept across restarts"},
 		{name: "peers", kind: URLs, def: "(this observer alone)", meaning: "every observer by name, this one included, with the URL of its API"},
 	}}
 }
@@ -73,7 +62,8 @@ func listenBlock() *block {
 
 func defaultsBlock() *block {
 	return &block{name: "defaults", meaning: "what holds for every resource that does not say otherwise", settings: []setting{
-		{name: "notify", kind: Texts, meaning: "notifiers to tell", later: laterNotifiers},
+		{name: "notify", kind: Texts, def: "(every notifier)", meaning: "names of the notifiers to tell; also of what concerns no resource. [] for none"},
+		{name: "runbook", kind: Text, def: quoted(newConfig("").Runbook), meaning: "http:// or https:// page to which notices link, with the kind of notice as its anchor"},
 	}, blocks: []*block{policyBlock(), probeBlock()}}
 }
 
@@ -83,9 +73,9 @@ func resourceBlock() *block {
 			{name: "handle", kind: Text, def: "(none, but handle or handles is needed)", meaning: "KV key that holds the attached endpoint's URL"},
 			{name: "handles", kind: Templates, def: "{}", meaning: "further KV keys, and how each spells the attached endpoint; changed in the same transaction"},
 			{name: "bootstrap", kind: Bool, def: "(true; false for stores of data)", meaning: "create handles that were never there, once the first endpoint is up"},
-			{name: "require", kind: Texts, def: "[]", meaning: "facts that a candidate must show", later: laterFacts},
-			{name: "expect", kind: Texts, def: "[]", meaning: "facts that the attached endpoint must show", later: laterFacts},
-			{name: "notify", kind: Texts, def: "[]", meaning: "notifiers to tell", later: laterNotifiers},
+			{name: "require", kind: Texts, def: "[]", meaning: "facts that a standby must show before it takes over: \"writable\", \"version >= 10.11\""},
+			{name: "expect", kind: Texts, def: "[]", meaning: "facts that the attached endpoint must show; one that shows something else counts as failing"},
+			{name: "notify", kind: Texts, def: "(that of defaults)", meaning: "names of the notifiers to tell; [] for none"},
 		},
 		blocks: []*block{
 			{name: "endpoint", meaning: "one place that can serve the resource; the order is that of preference", labels: []string{"name"}, many: true,
@@ -97,35 +87,40 @@ func resourceBlock() *block {
 }
 
 func stepBlock(name string) *block {
-	b := &block{name: name, later: laterSteps, meaning: "a person's command around a switch", settings: []setting{
-		{name: "command", kind: Texts, required: true, meaning: "program and arguments, run without a shell"},
-		{name: "timeout", kind: Duration, def: quoted("60s"), meaning: "when it is killed", min: time.Millisecond, max: time.Hour},
+	meanings := map[string]string{
+		"fence":   "the command that makes the endpoint that is left harmless, before anything else",
+		"promote": "the command that makes the standby ready, before it is attached",
+		"abort":   "the command that runs after a promotion that was not followed by its switch",
+		"after":   "the command that runs after each switch, at least once",
+	}
+	b := &block{name: name, meaning: meanings[name], settings: []setting{
+		{name: "command", kind: Texts, required: true, meaning: "program, by its absolute path, and arguments; run without a shell"},
+		{name: "timeout", kind: Duration, def: quoted(short(stepTimeout)), meaning: "when it is killed, with all that it started", min: time.Second, max: time.Hour},
 	}}
 	switch name {
 	case "fence":
-		b.settings = append(b.settings, setting{name: "on_failure", kind: Text, def: quoted("hold"), oneOf: []string{"hold", "proceed"}, meaning: "what to do when it fails"})
+		b.settings = append(b.settings, setting{name: "on_failure", kind: Text, def: quoted("hold"), oneOf: []string{"hold", "proceed"}, meaning: "what to do when it fails: proceed leaves the old one as it is"})
 	case "promote":
-		b.settings = append(b.settings, setting{name: "require", kind: Texts, def: "[]", meaning: "facts that the candidate must show before"})
+		b.settings = append(b.settings, setting{name: "require", kind: Texts, def: "[]", meaning: "facts that the standby must show before: \"applied\". What require asks for is then asked after"})
 	}
 	return b
-}
-
-func notifierBlock() *block {
-	return &block{name: "notifier", later: laterNotifiers, meaning: "a destination of alerts", labels: []string{"kind", "name"}, many: true, free: true,
-		settings: []setting{{name: "webhook_url", kind: SecretTxt, meaning: "where to post"}}}
 }
 
 func probeBlock() *block {
 	return &block{name: "probe", meaning: "how endpoints are asked", settings: []setting{
 		{name: "username", kind: Text, def: "(the URL's)", meaning: "account of the probe"},
 		{name: "password", kind: SecretTxt, def: "(the URL's)", meaning: "its password"},
-		{name: "passwords", kind: Secrets, def: "[]", meaning: "instead of password: several, tried in their order while one is rotated"},
-		{name: "depth", kind: Text, def: "(the deepest that leaves no trace)", oneOf: depthWords(), meaning: "how far a conversation goes"},
-	}, blocks: []*block{tlsBlock(), {name: "write", later: laterDepth, meaning: "a canary written to the attached endpoint", settings: []setting{
-		{name: "table", kind: Text, required: true, meaning: "where to write"},
-		{name: "interval", kind: Duration, def: quoted("10s"), meaning: "time between two writes", min: 100 * time.Millisecond, max: time.Hour},
-		{name: "sustain", kind: Duration, def: quoted("30s"), meaning: "how long writes must have failed", max: time.Hour},
-	}}}}
+		{name: "passwords", kind: Secrets, def: "[]", meaning: "instead of password: several, while one is rotated. The one that was taken last is tried first, the next only when it is rejected"},
+		{name: "depth", kind: Text, def: "(the deepest that leaves no trace)", oneOf: probe.DepthWords(), meaning: "how far a conversation goes"},
+	}, blocks: []*block{tlsBlock(), writeBlock()}}
+}
+
+func writeBlock() *block {
+	return &block{name: "write", meaning: "with depth = \"write\": a row that is replaced in a table of the attached endpoint, never of a standby (mysql, mariadb)", settings: []setting{
+		{name: "table", kind: Text, required: true, meaning: "the table, as \"reattach.canary\""},
+		{name: "interval", kind: Duration, def: quoted(short(writeInterval)), meaning: "time between two writes", min: 100 * time.Millisecond, max: time.Hour},
+		{name: "sustain", kind: Duration, def: quoted(short(writeSustain)), meaning: "how long ago the first write of the run that failed must have begun", max: time.Hour},
+	}}
 }
 
 func tlsBlock() *block {
@@ -144,8 +139,8 @@ func policyBlock() *block {
 		{name: "timeout", kind: Duration, def: byScheme, min: time.Millisecond, max: 5 * time.Minute, meaning: "bound of one conversation, or one ping"},
 		{name: "suspect_interval", kind: Duration, def: byScheme, min: time.Millisecond, max: time.Minute, meaning: "time between two conversations while an endpoint is examined"},
 		{name: "sustain", kind: Duration, def: byScheme, max: day, meaning: "how long ago the first bad probe of the run must have begun"},
-		{name: "fail_after", kind: Text, def: fmt.Sprintf("\"%d of %d\"", r.Judge.Bad, r.Judge.Of), meaning: "how many of the last probes must be bad: \"3 of 5\""},
-		{name: "rise", kind: Count, def: fmt.Sprint(r.Judge.Rise), least: 1, meaning: "good probes in a row that make it up again"},
+		{name: "fail_after", kind: Text, def: fmt.Sprintf("\"%d of %d\"", r.Judge.Bad, r.Judge.Of), meaning: "how many of the last probes, of at most 64, must be bad: \"3 of 5\""},
+		{name: "rise", kind: Count, def: fmt.Sprint(r.Judge.Rise), least: 1, most: mostProbes, meaning: "good probes in a row that make it up again"},
 		{name: "also_evidence", kind: Texts, def: "[]", oneOf: words(evidence()...), meaning: "classes that count as failure here, if they last also_sustain"},
 		{name: "also_sustain", kind: Duration, def: quoted(short(r.Judge.AlsoSustain)), max: day, meaning: "how long such a class must last"},
 		{name: "mode", kind: Text, def: quoted(r.Mode), oneOf: words(policy.Act, policy.Observe), meaning: "observe does everything but writing a handle"},
@@ -155,32 +150,4 @@ func policyBlock() *block {
 	}, blocks: []*block{{name: "quorum", meaning: "how observers agree", settings: []setting{
 		{name: "veto", kind: Bool, def: fmt.Sprint(r.Veto), meaning: "an observer that was answered keeps the others from a failover"},
 	}}}}
-}
-
-// depths are the words for how far a conversation goes. The last two need what
-// a later version does.
-var depths = []struct {
-	word  string
-	phase probe.Phase
-}{
-	{"connect", probe.PhaseConnect}, {"greet", probe.PhaseGreet}, {"auth", probe.PhaseAuth}, {"ping", probe.PhasePing},
-	{"role", probe.PhaseRole}, {"read", probe.PhaseRead}, {"write", probe.PhaseWrite},
-}
-
-func depthWords() []string {
-	var out []string
-	for _, d := range depths {
-		out = append(out, d.word)
-	}
-	return out
-}
-
-// parseDepth returns the phase that a word of the table stands for.
-func parseDepth(word string) probe.Phase {
-	for _, d := range depths {
-		if d.word == strings.TrimSpace(word) {
-			return d.phase
-		}
-	}
-	return probe.PhaseNone
 }

@@ -94,7 +94,7 @@ func (l *loader) fill(s *section, body hcl.Body, ctx *hcl.EvalContext) {
 	}
 	for _, want := range s.spec.settings {
 		if want.required && !s.has(want.name) {
-			l.errorf(s.header, "", "%s needs %s: %s", s.spec.title(), article(want.name), want.meaning)
+			l.errorf(s.header, "", "%s needs %s: %s", s.spec.title(), want.name, want.meaning)
 		}
 	}
 }
@@ -151,8 +151,6 @@ func (l *loader) attr(s *section, name string, at hcl.Range, expr hcl.Expression
 	case spec == nil && s.spec.block(name) != nil:
 		l.errorf(at, "", "%s is a block: write %s { … }, without an equals sign", name, strings.Join(append([]string{name}, s.spec.block(name).example()...), " "))
 		return
-	case spec == nil && s.spec.free:
-		spec = &setting{name: name} // of any type
 	case spec == nil:
 		l.unknown(s.spec, name, at, "setting")
 		return
@@ -192,10 +190,11 @@ func (l *loader) block(s *section, name string, at hcl.Range, labels []label, bo
 	in := &section{spec: spec, labels: labels, header: at}
 	if len(spec.kinds) > 0 {
 		if in.spec = l.kind(spec, labels[0]); in.spec == nil {
+			l.unread = append(l.unread, labels[len(labels)-1].text)
 			return
 		}
 		kind := *in.spec
-		kind.name = spec.name // it is found by the block's name
+		kind.name, kind.kind = spec.name, kind.name // it is found by the block's name
 		in.spec = &kind
 	}
 	s.inner = append(s.inner, in)
@@ -224,7 +223,7 @@ func (l *loader) kind(spec *block, chosen label) *block {
 		}
 		names = append(names, k.name)
 	}
-	l.errorf(chosen.at, guess(chosen.text, names), "there is no %s %q", spec.name, chosen.text)
+	l.errorf(chosen.at, guess(chosen.text, names), "there is no kind of %s %q", spec.name, chosen.text)
 	return nil
 }
 
@@ -238,7 +237,7 @@ func (l *loader) unknown(spec *block, name string, at hcl.Range, what string) {
 	if hint == "" && spec != root && root.block(name) != nil {
 		hint = name + " stands at the top of a file: is there a closing brace missing above it?"
 	}
-	if homes := home(name); hint == "" && len(homes) > 0 {
+	if homes := home(name); hint == "" && len(homes) > 0 && len(homes) < 4 {
 		hint = fmt.Sprintf("%s stands in the %s block", name, strings.Join(homes, " or "))
 	}
 	if hint == "" {
@@ -248,17 +247,22 @@ func (l *loader) unknown(spec *block, name string, at hcl.Range, what string) {
 }
 
 // title names a block in a sentence: "an endpoint block".
-func (b *block) title() string { return article(b.name) + " block" }
+func (b *block) title() string {
+	if b.kind != "" {
+		return fmt.Sprintf("%s %q block", article(b.name), b.kind)
+	}
+	return article(b.name) + " block"
+}
 
 // example returns labels as they might be written.
 func (b *block) example() []string {
 	switch {
+	case b.name == "notifier":
+		return []string{`"slack"`, `"ops-chat"`}
 	case len(b.kinds) > 0:
 		return []string{fmt.Sprintf("%q", b.kinds[0].name)}
 	case b.name == "endpoint":
 		return []string{`"primary"`}
-	case b.name == "notifier":
-		return []string{`"slack"`, `"ops-chat"`}
 	case len(b.labels) > 0:
 		return []string{`"orders-db"`}
 	}

@@ -147,18 +147,17 @@ func (l *loader) notOneOf(expr hcl.Expression, spec *setting, s string) {
 func (l *loader) secretValue(a *attr, expr hcl.Expression, s string) probe.Secret {
 	l.secret(s)
 	if strings.TrimSpace(s) != "" && literal(expr) {
-		l.clear(expr.Range(), a.spec.name)
+		name := a.spec.name
+		if a.spec.kind == Secrets {
+			name = strings.TrimSuffix(name, "s") // of several, each is warned of
+		}
+		l.clear(expr.Range(), name)
 	}
 	return probe.Secret(s)
 }
 
-// clear warns once for each file of a secret that anyone can read who can read
-// the file.
+// clear warns of a secret that anyone can read who can read the file.
 func (l *loader) clear(at hcl.Range, name string) {
-	if l.warned[at.Filename] {
-		return
-	}
-	l.warned[at.Filename] = true
 	l.warnf(at, `take it from a file or the environment: file("/run/secrets/…"), env("…"), and urlencode(…) inside of a URL`,
 		"%s stands in the configuration in clear, where copies and version control keep it", article(name))
 }
@@ -203,7 +202,8 @@ func (l *loader) duration(a *attr, v cty.Value) any {
 	return nil
 }
 
-// mostCount bounds every number of the configuration.
+// mostCount bounds every number of the configuration that has no bound of its
+// own.
 const mostCount = 1000
 
 func (l *loader) number(a *attr, v cty.Value) any {
@@ -212,8 +212,8 @@ func (l *loader) number(a *attr, v cty.Value) any {
 		return nil
 	}
 	n, accuracy := v.AsBigFloat().Int64()
-	if accuracy != 0 || n < int64(a.spec.least) || n > mostCount {
-		l.errorf(a.expr.Range(), "", "%s is a whole number from %d to %d", a.spec.name, a.spec.least, mostCount)
+	if most := a.spec.greatest(); accuracy != 0 || n < int64(a.spec.least) || n > int64(most) {
+		l.errorf(a.expr.Range(), "", "%s is a whole number from %d to %d", a.spec.name, a.spec.least, most)
 		return nil
 	}
 	return int(n)

@@ -129,6 +129,23 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// TestManyWarnings has more warnings than are shown: they do not become an error.
+func TestManyWarnings(t *testing.T) {
+	var b strings.Builder
+	for i := range 101 {
+		fmt.Fprintf(&b, "resource \"r%d\" {\n  handle = \"k%d\"\n", i, i)
+		fmt.Fprintf(&b, "  endpoint \"a\" { url = \"memcached://:hunter2@a%d\" }\n  endpoint \"b\" { url = \"memcached://:hunter2@b%d\" }\n}\n", i, i)
+	}
+	config, diags := configs.Parse("many.hcl", []byte(b.String()), options())
+	last := diags[len(diags)-1]
+	if config == nil || last.Severity != configs.Warning || last.Message != "2 more findings are not shown" {
+		t.Errorf("used: %v, and at last: %s", config != nil, last)
+	}
+	if config, diags = configs.Parse("many.hcl", []byte(b.String()+"x = 1\n"), options()); config != nil || !diags.HasErrors() {
+		t.Errorf("used in spite of an error that is not shown: %s", diags[len(diags)-1])
+	}
+}
+
 func TestNoSuchPath(t *testing.T) {
 	for _, paths := range [][]string{nil, {"testdata/none.hcl"}, {t.TempDir()}} {
 		config, diags := configs.Load(paths, options())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,12 +17,20 @@ import (
 
 // Options is what a Daemon is made of.
 type Options struct {
-	Config   Config // its Seed and Seen are filled in by the daemon
+	Config   Config // its Seed and Seen are filled in by the daemon, and Active if it is nil
 	Store    Store
 	Log      *slog.Logger
 	StateDir string // where what was seen last is kept; empty: nowhere
+	Disk     Disk   // how; nil: [OSDisk]
 	Taps     []Tap
 	Version  string
+	Silent   bool    // no endpoint is spoken to: for orders that need no evidence
+	Journal  Journal // keeps notices and hands them on; nil: they are only logged
+	// Ask asks another observer how it is, until ctx ends; nil: nobody is asked.
+	Ask func(ctx context.Context, observer string) (Health, error)
+	// RunStep runs a command around a switch until it ends, ctx ends or its
+	// deadline is over; nil: none can be run.
+	RunStep func(context.Context, RunStep) StepOutcome
 }
 
 // Daemon is the actor around an [Engine]: it feeds it events, carries out its
@@ -38,9 +47,12 @@ type Daemon struct {
 	orders   map[uint64]chan Answer
 	order    uint64
 	loops    map[string]*loop
+	asking   map[string]context.CancelFunc // by observer
 	txns     chan Transact
-	remember chan map[string]Seen
-	turned   time.Time // when the loop last turned
+	outgoing outgoing
+	unkept   bool            // the journal took the last notices into memory only
+	late     map[string]Seen // to be written once it takes them again
+	turned   time.Time       // when the loop last turned
 	silence  silence
 }
 
@@ -49,6 +61,7 @@ type loop struct {
 	*probe.Loop
 	def    policy.Endpoint
 	pace   probe.Pace
+	memory *probe.Memory
 	cancel context.CancelFunc
 }
 
@@ -68,16 +81,22 @@ func NewDaemon(opt Options) (*Daemon, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	if opt.Disk == nil {
+		opt.Disk = OSDisk{}
+	}
 	if _, err := rand.Read(opt.Config.Seed[:]); err != nil {
 		return nil, err
 	}
 	d := &Daemon{opt: opt, events: make(chan Event, eventBuffer), calls: make(chan func(context.Context, time.Time)), done: make(chan struct{}),
-		orders: map[uint64]chan Answer{}, loops: map[string]*loop{}, txns: make(chan Transact, eventBuffer), remember: make(chan map[string]Seen, 1)}
+		orders: map[uint64]chan Answer{}, loops: map[string]*loop{}, asking: map[string]context.CancelFunc{}, txns: make(chan Transact, eventBuffer), outgoing: newOutgoing()}
 	seen, err := readSeen(d.seenFile())
 	if err != nil {
 		return nil, fmt.Errorf("what was seen last: %w", err)
 	}
 	d.opt.Config.Seen = seen
+	if opt.Journal != nil && opt.Config.Active == nil {
+		d.opt.Config.Active = opt.Journal.Active()
+	}
 	d.engine = NewEngine(d.opt.Config)
 	return d, nil
 }
@@ -86,7 +105,9 @@ func NewDaemon(opt Options) (*Daemon, error) {
 // ended: no conversation, transaction or file is left half done.
 func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer d.keepLast()
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go d.keepAll(stop, ended)
+	defer d.keepLast(stop, ended)
 	defer d.group.Wait()
 	defer close(d.done)
 	defer cancel()
@@ -96,8 +117,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, prefix := range []string{controlPrefix, ballotPrefix} {
 		d.group.Go(func() { d.watch(ctx, prefix) })
 	}
-	d.group.Go(func() { d.keepSeen(ctx) })
-	d.startLoops(ctx, d.opt.Config.Resources)
+	if !d.opt.Silent {
+		d.startLoops(ctx, d.opt.Config.Resources)
+	}
+	d.askPeers(ctx, d.opt.Config)
 	return d.turn(ctx)
 }
 
@@ -214,6 +237,10 @@ func (d *Daemon) perform(ctx context.Context, effect Effect) {
 		if l := d.loops[loopName(f.Resource, f.Endpoint)]; l != nil {
 			l.Examine(f.On)
 		}
+	case Write:
+		if l := d.loops[loopName(f.Resource, f.Endpoint)]; l != nil {
+			l.Write(f.On)
+		}
 	case Respond:
 		if reply := d.orders[f.ID]; reply != nil {
 			delete(d.orders, f.ID)
@@ -221,25 +248,18 @@ func (d *Daemon) perform(ctx context.Context, effect Effect) {
 		}
 	case Tell:
 		d.log(ctx, f.Notice)
+		d.outgoing.tell(f.Notice)
 	case Switched:
 		r := f.Record
 		d.opt.Log.Info("switched", "resource", r.Resource, "kind", r.Kind.String(), "from", r.From, "to", r.To, "epoch", r.Epoch,
 			"why", r.Why, "seconds", r.Times.Total)
-	case Remember:
-		select {
-		case <-d.remember:
-		default:
+	case RunStep:
+		if !d.leaving {
+			d.group.Go(func() { d.runStep(ctx, f) })
 		}
-		d.remember <- f.Seen
+	case Remember:
+		d.outgoing.remember(f.Seen)
 	}
-}
-
-func (d *Daemon) log(ctx context.Context, n Notice) {
-	level := slog.LevelInfo
-	if n.Urgent {
-		level = slog.LevelError
-	}
-	d.opt.Log.Log(ctx, level, n.Text, "event", n.Event, "resource", n.Resource, "key", n.Key, "over", n.Over, "next", n.Next)
 }
 
 // send hands an event to the engine, unless the daemon ends first.
@@ -324,13 +344,15 @@ func (d *Daemon) startLoops(ctx context.Context, rs []*policy.Resource) {
 		for _, ep := range r.Endpoints {
 			name := loopName(r.Name, ep.Name)
 			wanted[name] = true
+			memory := &probe.Memory{}
 			if l := d.loops[name]; l != nil {
 				if l.pace == r.Pace && reflect.DeepEqual(l.def, ep) {
 					continue
 				}
 				l.cancel()
+				memory = l.memory // a list of passwords that changed may still hold the one that serves
 			}
-			d.loops[name] = d.startLoop(ctx, r, ep)
+			d.loops[name] = d.startLoop(ctx, r, ep, memory)
 		}
 	}
 	for name, l := range d.loops {
@@ -341,10 +363,11 @@ func (d *Daemon) startLoops(ctx context.Context, rs []*policy.Resource) {
 	}
 }
 
-func (d *Daemon) startLoop(ctx context.Context, r *policy.Resource, ep policy.Endpoint) *loop {
+func (d *Daemon) startLoop(ctx context.Context, r *policy.Resource, ep policy.Endpoint, memory *probe.Memory) *loop {
 	ctx, cancel := context.WithCancel(ctx)
 	resource, endpoint, target := r.Name, ep.Name, ep.Target
-	l := &loop{def: ep, pace: r.Pace, cancel: cancel, Loop: &probe.Loop{Name: loopName(resource, endpoint), Protocol: r.Protocol, Pace: r.Pace,
+	target.Memory = memory
+	l := &loop{def: ep, pace: r.Pace, memory: memory, cancel: cancel, Loop: &probe.Loop{Name: loopName(resource, endpoint), Protocol: r.Protocol, Pace: r.Pace,
 		Target: func() probe.Target { return target },
 		Emit:   func(res probe.Result) { d.send(ctx, Observed{resource, endpoint, res}) }}}
 	d.group.Go(func() {
@@ -352,4 +375,25 @@ func (d *Daemon) startLoop(ctx context.Context, r *policy.Resource, ep policy.En
 		l.Run(ctx)
 	})
 	return l
+}
+
+// askPeers has every other observer of a configuration asked, and no one else.
+func (d *Daemon) askPeers(ctx context.Context, cfg Config) {
+	if d.opt.Ask == nil {
+		return
+	}
+	for name, stop := range d.asking {
+		if !slices.Contains(cfg.Observers, name) {
+			stop()
+			delete(d.asking, name)
+		}
+	}
+	for _, name := range cfg.Observers {
+		if name == cfg.Observer || d.asking[name] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		d.asking[name] = cancel
+		d.group.Go(func() { d.askPeer(ctx, name) })
+	}
 }

@@ -11,9 +11,14 @@ import (
 
 // call runs f on the engine's goroutine.
 func (d *Daemon) call(ctx context.Context, f func(*Engine, time.Time)) error {
+	return d.turnWith(ctx, func(_ context.Context, now time.Time) { f(d.engine, now) })
+}
+
+// turnWith runs f on the engine's goroutine, under the daemon's own context.
+func (d *Daemon) turnWith(ctx context.Context, f func(context.Context, time.Time)) error {
 	ran := make(chan struct{})
 	select {
-	case d.calls <- func(_ context.Context, now time.Time) { f(d.engine, now); close(ran) }:
+	case d.calls <- func(ctx context.Context, now time.Time) { f(ctx, now); close(ran) }:
 		<-ran
 		return nil
 	case <-d.done:
@@ -27,6 +32,9 @@ func (d *Daemon) call(ctx context.Context, f func(*Engine, time.Time)) error {
 func (d *Daemon) Status(ctx context.Context) (s Status, err error) {
 	err = d.call(ctx, func(e *Engine, now time.Time) { s = e.Status(now) })
 	s.Version = d.opt.Version
+	if d.opt.Journal != nil {
+		s.Notifiers = d.opt.Journal.Notifiers()
+	}
 	return s, err
 }
 
@@ -44,26 +52,38 @@ func (d *Daemon) Explain(ctx context.Context, resource string) (x Explanation, e
 		d.opt.Log.Debug("history", "error", err) // the explanation holds without it
 	}
 	x.History = x.History[:min(len(x.History), 5)]
+	if x.Told, err = d.Events(ctx, 0, resource, 5); err != nil && !errors.Is(err, ErrNoJournal) {
+		d.opt.Log.Debug("events", "error", err)
+	}
+	slices.Reverse(x.Told)
 	return x, nil
 }
 
-// History returns the records of a resource, or of all ("") , newest first.
+// History returns the records of a resource, or of all (""), newest first, each with
+// how its after step stands.
 func (d *Daemon) History(ctx context.Context, resource string) ([]Record, error) {
-	tree := historyPrefix
+	tree, afters := historyPrefix, afterPrefix
 	if resource != "" {
-		tree = historyTree(resource)
+		tree, afters = historyTree(resource), afterTree(resource)
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	reply, err := d.opt.Store.Txn(ctx, []Op{{Verb: GetTree, Key: tree}})
+	reply, err := d.opt.Store.Txn(ctx, []Op{{Verb: GetTree, Key: tree}, {Verb: GetTree, Key: afters}})
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	var all []Record
 	for _, entry := range reply.Entries {
+		if !strings.HasPrefix(entry.Key, historyPrefix) {
+			continue
+		}
 		var rec Record
 		if err := decode(entry, &rec); err != nil {
 			return nil, err
+		}
+		var after AfterRun
+		if entry := reply.Entry(afterKey(rec.Resource, rec.Epoch)); entry.Exists() && decode(entry, &after) == nil {
+			rec.Steps = append(rec.Steps, after.standing())
 		}
 		all = append(all, rec)
 	}
@@ -83,15 +103,28 @@ func (d *Daemon) Do(ctx context.Context, c Command) (Answer, error) {
 
 // Reload puts another configuration in force, or says why the running one stays.
 func (d *Daemon) Reload(ctx context.Context, cfg Config) (Answer, error) {
+	return d.take(ctx, Reloaded{Config: cfg})
+}
+
+// Reread puts the same configuration in force with what the files say that it
+// names. A notice that another one was not taken stays.
+func (d *Daemon) Reread(ctx context.Context, cfg Config) (Answer, error) {
+	return d.take(ctx, Reloaded{Config: cfg, Reread: true})
+}
+
+// take has the engine take a configuration, and the loops follow.
+func (d *Daemon) take(ctx context.Context, ev Reloaded) (Answer, error) {
 	return d.ask(ctx, func(ctx context.Context, now time.Time, id uint64) {
 		// The answer is caught on its way: who asks must not have it before the
 		// loops run, nor take it away while this goroutine waits for it.
 		reply, caught := d.orders[id], make(chan Answer, 1)
 		d.orders[id] = caught
-		d.step(ctx, now, Reloaded{ID: id, Config: cfg})
+		ev.ID = id
+		d.step(ctx, now, ev)
 		a := <-caught // the engine answers a reload within the step
 		if a.Done {
-			d.startLoops(ctx, cfg.Resources)
+			d.startLoops(ctx, ev.Config.Resources)
+			d.askPeers(ctx, ev.Config)
 		}
 		reply <- a
 	})
@@ -120,6 +153,17 @@ func (d *Daemon) ask(ctx context.Context, begin func(context.Context, time.Time,
 	case <-ctx.Done():
 		return Answer{}, ctx.Err()
 	}
+}
+
+// Known returns nil once states, handles and orders were read: a person's command
+// can be carried out then.
+func (d *Daemon) Known(ctx context.Context) error {
+	var known bool
+	err := d.call(ctx, func(e *Engine, _ time.Time) { known = e.known() })
+	if err == nil && !known {
+		err = errors.New("the store has not been read yet")
+	}
+	return err
 }
 
 // Healthy returns nil while the engine's loop turns.

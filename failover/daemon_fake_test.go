@@ -205,7 +205,10 @@ func (b byName) Open(ctx context.Context, t probe.Target) (probe.Held, probe.Res
 }
 
 // run runs a daemon while f lasts, for 2 s before it begins; then it is stopped.
-func run(t *testing.T, dir string, f func(r *running)) {
+func run(t *testing.T, dir string, f func(r *running)) { runWith(t, dir, nil, f) }
+
+// runWith is run with a journal.
+func runWith(t *testing.T, dir string, journal failover.Journal, f func(r *running)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := &running{t: t, ctx: t.Context(), model: storetest.NewModel(100), tap: &recorder{}, log: &bytes.Buffer{},
@@ -217,7 +220,7 @@ func run(t *testing.T, dir string, f func(r *running)) {
 			t.Fatal(err)
 		}
 		var err error
-		r.d, err = failover.NewDaemon(failover.Options{Config: r.cfg, Store: r.store, StateDir: dir, Version: "test",
+		r.d, err = failover.NewDaemon(failover.Options{Config: r.cfg, Store: r.store, StateDir: dir, Version: "test", Journal: journal,
 			Taps: []failover.Tap{r.tap}, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		if err != nil {
 			t.Fatal(err)

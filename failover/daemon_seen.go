@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,48 +33,45 @@ func readSeen(path string) (map[string]Seen, error) {
 	return seen, nil
 }
 
-// keepSeen writes down what was seen last.
-func (d *Daemon) keepSeen(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case seen := <-d.remember:
-			d.keep(seen)
-		}
-	}
+// Disk keeps the small files of the state directory.
+type Disk interface {
+	// WriteFile has content under that name, and on the disk, when it returns.
+	WriteFile(name string, content []byte) error
+	// Rename gives a file another name, and takes that from whatever has it.
+	Rename(from, to string) error
 }
 
-// keepLast writes down what was still to be kept when everything else had ended.
-func (d *Daemon) keepLast() {
-	select {
-	case seen := <-d.remember:
-		d.keep(seen)
-	default:
+// OSDisk is the machine's own disk.
+type OSDisk struct{}
+
+// WriteFile implements [Disk].
+func (OSDisk) WriteFile(name string, content []byte) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
 	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// keep writes what was seen. A full disk costs only the memory across a restart.
-func (d *Daemon) keep(seen map[string]Seen) {
+// Rename implements [Disk].
+func (OSDisk) Rename(from, to string) error { return os.Rename(from, to) }
+
+// keepSeen writes what was seen last. A full disk costs only the memory across a restart.
+func (d *Daemon) keepSeen(seen map[string]Seen) {
 	if d.seenFile() == "" {
 		return
 	}
-	if err := writeFile(d.seenFile(), encode(seen)); err != nil {
+	if err := replaceFile(d.opt.Disk, d.seenFile(), encode(seen)); err != nil {
 		d.opt.Log.Warn("what was seen last could not be kept", "error", err)
 	}
 }
 
-// writeFile replaces a file whole or not at all.
-func writeFile(path string, b []byte) error {
+// replaceFile replaces a file whole or not at all.
+func replaceFile(d Disk, path string, content []byte) error {
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := d.WriteFile(tmp, content); err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return d.Rename(tmp, path)
 }

@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -50,6 +51,25 @@ func TestDaemonSwitches(t *testing.T) {
 		}
 		if only, err := r.d.History(r.ctx, "orders-db"); err != nil || len(only) != 2 {
 			t.Errorf("history of one: %v, %+v", err, only)
+		}
+		for _, after := range []struct {
+			run  failover.AfterRun
+			says string
+		}{
+			{failover.AfterRun{}, failover.StepDue},
+			{failover.AfterRun{Claim: "c", Runner: "mon-b"}, failover.StepRunning},
+			{failover.AfterRun{Claim: "c", End: &failover.StepEnd{Step: policy.After, Outcome: failover.StepFailed}}, failover.StepFailed},
+		} {
+			value, _ := json.Marshal(after.run)
+			if _, err := r.model.Txn(r.ctx, []failover.Op{{Verb: failover.Set, Key: "reattach/after/orders-db/0000000002", Value: value}}); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"", "orders-db"} {
+				all, err := r.d.History(r.ctx, name)
+				if err != nil || len(all) != 2 || len(all[0].Steps) != 1 || all[0].Steps[0].Outcome != after.says || len(all[1].Steps) != 0 {
+					t.Errorf("history of %q with an after step that is %s: %v, %+v", name, after.says, err, all)
+				}
+			}
 		}
 		x, err := r.d.Explain(r.ctx, "orders-db")
 		if err != nil || x.Target != "standby" || len(x.History) != 2 || x.Vote == nil || len(x.IfDown.Gates) == 0 {

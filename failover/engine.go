@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -40,6 +41,11 @@ type Engine struct {
 	orderSeen  map[string]time.Time
 	fleet      []time.Time // automatic switches of the last minute, by when they were seen here
 	notices    []Notice    // active ones, oldest first
+	telling    telling     // what is told once over all observers
+	peers      peers       // how the other observers are
+	unkept     bool        // something was seen last that is to be remembered
+	lookedAt   time.Time
+	looked     int // where the round of looks is
 }
 
 // Times of the engine's own.
@@ -50,7 +56,6 @@ const (
 	storeTimeout = 2 * time.Second
 	holdRetry    = 30 * time.Second
 	localFault   = 2 * time.Second // how long an own fault suspends judgement
-	noticesKept  = 200
 )
 
 // Activity is what a resource does.
@@ -62,13 +67,14 @@ const (
 	Steady
 	Suspecting
 	Confirming
+	Stepping
 	Committing
 	Holding
 )
 
 // String returns the word that people see.
 func (a Activity) String() string {
-	return [...]string{"init", "steady", "suspect", "confirm", "commit", "hold"}[a]
+	return [...]string{"init", "steady", "suspect", "confirm", "steps", "commit", "hold"}[a]
 }
 
 // resource is all that the engine knows of one resource.
@@ -79,11 +85,17 @@ type resource struct {
 
 	reading  *Reading
 	state    State
+	decoded  *Entry // what state was read from, in this configuration
 	cond     policy.Condition
 	attached int
+	writing  int // the endpoint that is written to; -1: none
 	detail   string
 	known    Seen // the newest state ever seen
 	knownAt  time.Time
+	kept     Seen    // the same, but for what is not told yet: to be remembered
+	met      bool    // its state was read once, in this life or an earlier one
+	owed     *Switch // one of our own that was read before its answer came, and is not told yet
+	telling  string  // the operation of an adopt that is being taken in
 	rewound  string
 	// unreadable is until when its keys are not asked for, because the store denies them.
 	unreadable time.Time
@@ -96,23 +108,53 @@ type resource struct {
 	adoptAt   time.Time   // when to send it again; zero: it is under way
 	adopts    []time.Time // hand edits that were adopted
 	alien     alienBallot
-	ballots   []time.Time // opened within the last minute
+	tree      tree             // what the watch showed last of its ballot
+	voting    *voting          // on a ballot of another observer's; nil: there is none
+	former    *voting          // on the one before
+	votedOn   []string         // the nonces of the last ballots that this observer voted on
+	heard     []heard          // what the other observers voted last
+	cast      *Vote            // what this one voted last on another's ballot
+	litter    time.Time        // since when votes lie around whose ballot is closed
+	refusal   *policy.Decision // of the last ballot that came to nothing, while it is wanted on
+	ballots   []time.Time      // opened within the last minute
 	nextTry   time.Time
 	evidence  int // raised whenever a verdict, a control or the configuration changes
 	tried     int // the evidence at the last ballot
 	local     time.Time
 	clearing  time.Time            // when a taint was last asked to be cleared by facts
-	switchAt  map[string]time.Time // when a switch was first seen here, by its operation
+	switchAt  map[string]time.Time // when a switch was made, by its operation: as it was first seen here, or as its stamp says
+	sawAt     map[string]time.Time // when it was first seen here, whatever its stamp says
 	sinceGood time.Time            // since when the first endpoint has been up
+
+	claim     *request // what is being written of an operation, or sent again
+	claimAt   time.Time
+	task      *task  // what this process runs of it
+	opSeen    string // the operation as it was seen last, and since when
+	opSince   time.Time
+	confirm   *wish     // its fresh ballot
+	stepPause time.Time // until when its steps are not written: the store denies it
+	stepRetry time.Time // when a switch with steps may be begun again
+	stepGate  string    // why not sooner
+	stepWhy   string
+	voided    time.Time // when evidence was last thrown away
+	gaveUp    *GivenUp  // the last operation that ended without its switch
+	after     afters
 
 	hold     *Hold
 	outage   *Outage
+	left     *Outage // one that a switch of our own ended, and whose notice is due
+	ended    string  // the key of the last outage
 	outages  int
+	restored bool      // the notices of an earlier life were taken over
 	ackAt    time.Time // when a person's acknowledgement was last seen here
 	decision *policy.Decision
 	vote     *Vote
 	observed bool // would have switched, in this outage
 	paused   bool // when it was last looked at
+
+	suspected time.Time // when a suspicion was told last
+	goodSince time.Time // since when it has been protected, look by look; zero: it is not
+	badSince  time.Time // since when it has not
 }
 
 // endpoint is all that the engine knows of one endpoint.
@@ -120,9 +162,21 @@ type endpoint struct {
 	verdict   policy.Verdict
 	last      probe.Result // of the last conversation that was no ping
 	facts     probe.Facts
+	deep      probe.Facts // those of them that its last canary learnt
+	deepened  time.Time   // when that began
 	seen      time.Time
 	examining bool
-	born      time.Time // when its URL came into force; zero: at the start
+	born      time.Time   // when its URL came into force; zero: at the start
+	localAt   time.Time   // since when conversations fail by our own fault; zero: they do not
+	learnt    time.Time   // when the conversation that taught its facts began
+	counted   time.Time   // the same, of the last one that was looked at for writes
+	writes    int         // conversations in a row that found it writable, since it was left
+	split     string      // how it was seen to be written to since it was left; empty: it was not
+	base      probe.Facts // of the first of them
+	lag       lastLag
+	applied   time.Time // when the last conversation began that found everything applied
+	followed  time.Time // as counted, of the last one that was looked at for replication
+	follows   int       // conversations in a row that found it replicating and up to date, since it was left
 }
 
 // alienBallot is a ballot that somebody else opened, or an earlier life of ours.
@@ -133,28 +187,13 @@ type alienBallot struct {
 	next  time.Time // when to try again to close it
 }
 
-// request is a transaction whose answer is awaited.
-type request struct {
-	purpose  Purpose
-	resource string
-	sweep    []string
-	defs     []*policy.Resource // what a sweep reads, one for each of its names
-	order    uint64             // the command to answer; 0: none
-	text     string             // what to answer when it is done
-	rec      *Record
-	reading  *Reading
-	ops      []Op
-	ballot   *ballot
-	index    uint64 // of the ballot that is closed
-	unsure   bool   // sent before, and not answered
-	taint    string // of the endpoint that is adopted
-	rewound  string // what the store had forgotten when an adopt was begun
-}
-
 // NewEngine returns an engine that has seen nothing yet.
 func NewEngine(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, gates: policy.Gates(), res: map[string]*resource{}, pending: map[uint64]*request{},
-		controls: map[string]Entry{}, orderSeen: map[string]time.Time{}}
+	e := &Engine{cfg: cfg, gates: cfg.Gates, res: map[string]*resource{}, pending: map[uint64]*request{},
+		controls: map[string]Entry{}, orderSeen: map[string]time.Time{}, notices: slices.Clone(cfg.Active)}
+	if e.gates == nil {
+		e.gates = policy.Gates()
+	}
 	for _, def := range cfg.Resources {
 		e.add(def)
 	}
@@ -162,8 +201,9 @@ func NewEngine(cfg Config) *Engine {
 }
 
 func (e *Engine) add(def *policy.Resource) {
-	r := &resource{def: def, hash: def.Hash(e.cfg.Observers), endpoints: make([]endpoint, len(def.Endpoints)), attached: -1,
-		switchAt: map[string]time.Time{}, known: e.cfg.Seen[def.Name]}
+	seen, met := e.cfg.Seen[def.Name]
+	r := &resource{def: def, hash: def.Hash(e.cfg.Observers), endpoints: make([]endpoint, len(def.Endpoints)), attached: -1, writing: -1,
+		switchAt: map[string]time.Time{}, sawAt: map[string]time.Time{}, known: seen, kept: seen, met: met}
 	e.res[def.Name] = r
 	e.order = append(e.order, def.Name)
 }
@@ -174,6 +214,7 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 	e.out = e.out[:0]
 	if e.started.IsZero() {
 		e.started = now
+		e.takeOver(now)
 	}
 	switch ev := ev.(type) {
 	case Observed:
@@ -188,13 +229,31 @@ func (e *Engine) Step(now time.Time, ev Event) []Effect {
 		e.stood(now, ev.From)
 	case Reloaded:
 		e.reloaded(now, ev)
+	case StepEnded:
+		e.stepEnded(now, ev)
+	case Misread:
+		e.misread(now, ev)
+	case Kept:
+		e.kept(now, ev)
+	case Polled:
+		e.polled(now, ev)
 	case Tick:
 		e.tick(now)
+	}
+	if e.unkept { // after all that is to be told, so that it is never ahead of it
+		e.unkept = false
+		e.emit(Remember{Seen: e.seen()})
 	}
 	return e.out
 }
 
 func (e *Engine) emit(f Effect) { e.out = append(e.out, f) }
+
+func (e *Engine) answer(order uint64, a Answer) {
+	if order != 0 {
+		e.emit(Respond{order, a})
+	}
+}
 
 // id draws a nonce or an operation id. Randomness is in the seed alone.
 func (e *Engine) id() string {
@@ -218,9 +277,15 @@ func (e *Engine) tick(now time.Time) {
 		e.sweep(now)
 	}
 	for _, name := range e.order {
-		if r := e.res[name]; !now.Before(r.wake) {
+		r := e.res[name]
+		e.direct(now, r)
+		if !now.Before(r.wake) {
 			e.consider(now, r)
 		}
+	}
+	e.tellAll(now)
+	if now.Sub(e.lookedAt) >= lookEvery {
+		e.look(now)
 	}
 }
 
@@ -245,38 +310,37 @@ func (e *Engine) watchPulse(now time.Time) {
 	case why != "" && e.blindAt.IsZero():
 		e.blindAt = now
 		if !e.pulse.IsZero() {
-			e.tell(Notice{Key: "store_lost", Event: "store_lost", Urgent: true, At: now,
-				Text: "The store does not answer. Probing goes on; nothing is switched, and nothing is queued for later."})
+			e.storeLost(now, e.pulse)
 		}
 	case why == "" && !e.blindAt.IsZero():
 		e.blindAt = time.Time{}
 		e.over(now, "store_lost", "The store answers again; what was seen meanwhile is void, and fresh evidence decides.")
-		e.voidAll(now)
+		e.voidAll(now, RuleVoidBlind)
 	}
 }
 
 // stood throws away what was seen across a gap in this process's own time.
 func (e *Engine) stood(now, from time.Time) {
-	e.void = now
 	if !e.pulse.IsZero() { // the store was silent in our own time only
 		e.pulse = now.Add(e.pulse.Sub(from))
 	}
-	e.voidAll(now)
-}
-
-func (e *Engine) voidAll(now time.Time) {
-	for _, name := range e.order {
-		e.voidOne(now, e.res[name])
-	}
-}
-
-func (e *Engine) voidOne(now time.Time, r *resource) {
-	for i := range r.endpoints {
-		if ep := &r.endpoints[i]; ep.verdict.State != policy.Up {
-			ep.verdict = ep.verdict.Void(now)
+	for _, name := range e.order { // nobody was there to see it last
+		for i := range e.res[name].endpoints {
+			if ep := &e.res[name].endpoints[i]; !ep.localAt.IsZero() {
+				ep.localAt = now
+			}
 		}
 	}
-	r.wish, r.evidence = nil, r.evidence+1
+	if e.holds(RuleVoidStood) {
+		e.void = now
+	}
+	e.voidAll(now, RuleVoidStood)
+}
+
+func (e *Engine) storeLost(now, since time.Time) {
+	e.tell(Notice{Key: "store_lost", Event: "store_lost", Urgent: true, Lasts: true, At: now, Since: since, Why: e.blind(now, nil),
+		Text: "The store has not answered since " + clock(now, since) + ". Probing goes on; nothing is switched, and nothing is queued for later.",
+		Next: "reattach status"})
 }
 
 // observe folds one result into a verdict.
@@ -286,19 +350,25 @@ func (e *Engine) observe(now time.Time, ev Observed) {
 		return
 	}
 	i := r.def.Endpoint(ev.Endpoint)
-	if i < 0 || ev.Result.Began.Before(e.void) || ev.Result.Began.Before(r.endpoints[i].born) {
+	if i < 0 || r.stray(i, ev.Result) || e.deaf(r, i) || ev.Result.Began.Before(e.void) || ev.Result.Began.Before(r.endpoints[i].born) {
 		return
 	}
 	ep := &r.endpoints[i]
+	ev.Result = r.expected(i, e.evidence(ev.Result))
 	ep.seen = ev.Result.Ended
+	if r.voting != nil {
+		r.voting.observe(i, ev.Result, r.def.Judge)
+		defer e.vote(now, r) // with the verdict that follows from it
+	}
 	if ev.Result.Class == probe.Local {
 		r.local = now.Add(localFault)
 	}
 	if ev.Result.Kind != probe.Session || ev.Result.Failed() {
-		ep.last = ev.Result
-		if len(ev.Result.Facts) > 0 {
-			ep.facts = ev.Result.Facts
-		}
+		ep.took(now, ev.Result, r.def.Protocol)
+		ep.replicates(ev.Result)
+	}
+	if i == r.attached {
+		r.lives(ev.Result)
 	}
 	before := ep.verdict.State
 	ep.verdict = policy.Judge(ep.verdict, ev.Result, r.def.Judge)
@@ -306,6 +376,9 @@ func (e *Engine) observe(now time.Time, ev Observed) {
 		r.evidence++
 	}
 	if before != policy.Up || ep.verdict.State != policy.Up {
+		if before <= policy.Up && ep.verdict.State == policy.Suspect && i == r.attached {
+			e.suspect(now, r)
+		}
 		e.consider(now, r)
 	}
 }

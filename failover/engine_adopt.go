@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/reattach/reattach/policy"
-	"github.com/reattach/reattach/probe"
 )
 
 // anotherWriter is how close together two hand edits must be to be told as the
@@ -18,7 +17,7 @@ const anotherWriter = 15 * time.Minute
 // adoptDue adopts what the handles are, where somebody else wrote an endpoint
 // that is known into them. It is done under a pause, too: it writes no handle.
 func (e *Engine) adoptDue(now time.Time, r *resource) bool {
-	if (r.cond != policy.Unmanaged && r.cond != policy.Moved) || r.rewound != "" || r.attached < 0 || e.blind(now, nil) != "" {
+	if (r.cond != policy.Unmanaged && r.cond != policy.Moved) || r.attached < 0 || !e.sound(now, r, RuleAdoptSound) {
 		return false
 	}
 	e.adopt(now, r, r.attached, &wish{kind: policy.Adopt})
@@ -70,7 +69,7 @@ func (e *Engine) adopt(now time.Time, r *resource, target int, w *wish) {
 		name, own = r.def.Endpoints[target].Name, readIndexes(r.reading)
 	}
 	op := e.id()
-	sw := Switch{Epoch: max(r.state.Epoch, r.known.Epoch) + 1, Op: op, Kind: policy.Adopt, From: r.state.Attached, To: name, At: now}
+	sw := Switch{Epoch: e.nextEpoch(r), Op: op, Kind: policy.Adopt, From: r.state.Attached, To: name, At: now, By: e.cfg.Observer}
 	why := "the handles named " + name + " when they were first seen"
 	switch {
 	case w.person != "":
@@ -80,8 +79,11 @@ func (e *Engine) adopt(now time.Time, r *resource, target int, w *wish) {
 	}
 	rec := Record{Resource: r.def.Name, Epoch: sw.Epoch, Op: op, Kind: sw.Kind, From: sw.From, To: name, Why: why,
 		By: e.cfg.Observer, Person: w.person, Reason: w.reason, At: now}
-	s := withSwitch(r.state, sw, r.def, "somebody else led the handles away from it at "+now.UTC().Format("2006-01-02 15:04:05Z"))
+	s := e.withSwitch(r, sw, "somebody else led the handles away from it at "+now.UTC().Format("2006-01-02 15:04:05Z"))
 	s.Handles = own
+	if !e.holds(RuleKeep) {
+		s.Operation = nil
+	}
 	q := &request{purpose: PurposeAdopt, resource: r.def.Name, rec: &rec, reading: r.reading, order: w.order, taint: r.taint(name), rewound: r.rewound}
 	r.adopting, r.adoptAt = q, time.Time{}
 	e.transact(q, adoptOps(r.def, r.reading, s, rec), storeTimeout, time.Time{})
@@ -98,8 +100,8 @@ func (e *Engine) adoptAgain(now time.Time, r *resource) {
 		e.adoptDone(now, r, q) // it was read meanwhile
 		return
 	}
-	if q.purpose == PurposeAdopt && r.rewound != q.rewound {
-		e.confirmAdopt(now, r, q) // the store went back under it: it would land there unasked
+	if q.purpose == PurposeAdopt && !e.resends(r, q) {
+		e.confirmAdopt(now, r, q)
 		return
 	}
 	r.adoptAt = time.Time{}
@@ -133,6 +135,7 @@ func (e *Engine) adopted(now time.Time, r *resource, q *request, ev Answered) {
 		}
 		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
 	default:
+		r.telling = q.rec.Op
 		if q.rec.Epoch > r.known.Epoch { // else something newer was read meanwhile
 			e.ingest(now, r, written(q.reading, q.ops, ev.Reply, now))
 		}
@@ -166,6 +169,7 @@ func (e *Engine) adoptConfirmed(now time.Time, r *resource, q *request, ev Answe
 		e.answer(q.order, Answer{Text: "The handles changed meanwhile; look again."})
 		return
 	}
+	r.telling = q.rec.Op
 	e.ingest(now, r, rd)
 	e.adoptDone(now, r, q)
 }
@@ -173,9 +177,12 @@ func (e *Engine) adoptConfirmed(now time.Time, r *resource, q *request, ev Answe
 // adoptDone tells of an adopt, and answers who asked for it.
 func (e *Engine) adoptDone(now time.Time, r *resource, q *request) {
 	r.rewound = ""
-	e.over(now, r.def.Name+"/rewound", "acknowledged")
-	e.over(now, r.def.Name+"/denied", "the store lets us again")
+	e.over(now, r.def.Name+"/rewound", r.def.Name+": what the store holds now was acknowledged"+byWhom(*q.rec)+".")
+	e.over(now, r.def.Name+"/denied", "The store lets us write what "+r.def.Name+" needs again.")
+	e.telling.made = true
 	e.tellAdopted(now, r, *q.rec, q.taint)
+	e.telling.made = false
+	e.paid(r)
 	e.emit(Switched{*q.rec})
 	a := Answer{Done: true, Text: fmt.Sprintf("%s is recorded as attached to %s.", r.def.Name, q.rec.To), Record: q.rec}
 	if r.cond != policy.Ours && r.cond != policy.Outdated {
@@ -191,11 +198,14 @@ func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record, taint strin
 		return
 	}
 	n := Notice{Key: fmt.Sprintf("%s/%d.adopted", r.def.Name, rec.Epoch), Event: "adopted", Resource: r.def.Name, At: now,
+		From: rec.From, To: rec.To, Why: rec.Why, Next: "reattach history " + r.def.Name,
 		Text: fmt.Sprintf("Somebody else led %s from %s to %s; it is taken as it is.", r.def.Name, rec.From, rec.To)}
 	if i := r.def.Endpoint(rec.To); i >= 0 {
+		n.saw(r, i)
 		switch ep := &r.endpoints[i]; {
 		case ep.verdict.State == policy.Down:
 			n.Urgent, n.Text = true, n.Text+" It is down: "+ep.verdict.Why()+"."
+			n.Next = "reattach explain " + r.def.Name
 		case e.drained(now, r, rec.To) != "":
 			n.Urgent, n.Text = true, n.Text+" It is drained "+e.drained(now, r, rec.To)+"."
 		case taint != "":
@@ -210,31 +220,9 @@ func (e *Engine) tellAdopted(now time.Time, r *resource, rec Record, taint strin
 	e.tell(n)
 	r.adopts = slices.DeleteFunc(append(r.adopts, now), func(t time.Time) bool { return now.Sub(t) > anotherWriter })
 	if len(r.adopts) >= 2 {
-		e.tell(Notice{Key: r.def.Name + "/another_writer", Event: "another_writer", Urgent: true, Resource: r.def.Name, At: now,
+		e.tell(Notice{Key: r.def.Name + "/another_writer", Event: "another_writer", Urgent: true, Lasts: true, Resource: r.def.Name, At: now,
+			Since: r.adopts[0], From: rec.From, To: rec.To, Why: "the handles were changed, and not by a switch",
 			Text: fmt.Sprintf("Another writer is at work on the handles of %s: %d changes within %v.", r.def.Name, len(r.adopts), anotherWriter),
 			Next: "reattach history " + r.def.Name})
-	}
-}
-
-// clearRestarted ends the taint of a cache that was restarted while it was away
-// and so is empty: what it could have served too old is gone.
-func (e *Engine) clearRestarted(now time.Time, r *resource) {
-	if !r.def.Protocol.Traits.RestartClears || now.Sub(r.clearing) < holdRetry || r.rewound != "" || e.blind(now, r) != "" {
-		return
-	}
-	for _, t := range r.state.Taints {
-		i := r.def.Endpoint(t.Endpoint)
-		at := slices.IndexFunc(r.state.Recent, func(s Switch) bool { return s.Epoch == t.Epoch })
-		if i < 0 || at < 0 {
-			continue
-		}
-		ep := &r.endpoints[i]
-		uptime, ok := ep.facts["uptime"].(int64)
-		away := ep.last.Began.Sub(now) + e.switchAge(now, r, r.state.Recent[at])
-		if ok && ep.last.Class == probe.OK && time.Duration(uptime+2)*time.Second < away {
-			r.clearing = now
-			e.clearTaint(now, r, t.Endpoint, 0)
-			return
-		}
 	}
 }

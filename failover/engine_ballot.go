@@ -12,26 +12,29 @@ import (
 
 // ballot is one that this process wants to open, or has opened.
 type ballot struct {
-	wish     *wish
-	nonce    string
-	op       string
-	began    time.Time
-	deadline time.Time
-	index    uint64 // of its question, once its opening was answered
-	seen     uint64 // the same, as the watch showed it
-	gone     bool   // it is known not to be open any more
-	reading  *Reading
-	decision policy.Decision
-	vote     Vote
-	record   Record
-	stamps   [3]time.Time // read, opened, decided
+	wish      *wish
+	nonce     string
+	op        string
+	began     time.Time
+	deadline  time.Time
+	index     uint64 // of its question, once its opening was answered
+	seen      uint64 // the same, as the watch showed it
+	gone      bool   // it is known not to be open any more
+	counted   bool   // among those of the last minute
+	reading   *Reading
+	decision  policy.Decision
+	vote      Vote
+	first     int    // the target by this observer's own view; a vote may turn it down
+	votes     []Vote // of the others
+	waiting   bool   // for them
+	record    Record
+	stamps    [3]time.Time // read, opened, decided
+	claim     *Operation   // as its first step is claimed
+	claimedAt time.Time
 	// again is what to send once more at againAt, because no answer came.
 	again   Purpose
 	againAt time.Time
 }
-
-// retryAfter spaces what is sent again because no answer came.
-const retryAfter = time.Second
 
 // ballotTime is how long a ballot of r may stay open.
 func ballotTime(r *resource) time.Duration {
@@ -44,8 +47,11 @@ func ballotTime(r *resource) time.Duration {
 
 // begin reads everything at one moment, for a ballot.
 func (e *Engine) begin(now time.Time, r *resource, w *wish) {
-	r.ballot = &ballot{wish: w, nonce: e.id(), op: e.id(), began: now, deadline: now.Add(ballotTime(r))}
-	r.tried, r.nextTry = r.evidence, now.Add(holdRetry)
+	r.ballot = &ballot{wish: w, nonce: e.id(), op: e.id(), began: now, deadline: e.deadline(now, r)}
+	if w.carries != nil {
+		r.ballot.op = w.carries.ID
+	}
+	r.tried, r.nextTry, r.refusal = r.evidence, now.Add(holdRetry), nil
 	e.ballotTxn(r, PurposeRead, readOne(r.def))
 }
 
@@ -71,7 +77,7 @@ func (e *Engine) repeat(now time.Time, r *resource) {
 		e.ballotTxn(r, PurposeConfirm, readOne(r.def))
 		return
 	}
-	e.ballotTxn(r, PurposeResolve, resolveOps(r.def.Name, b.index))
+	e.resolve(r)
 }
 
 func (b *ballot) later(now time.Time, p Purpose) { b.again, b.againAt = p, now.Add(retryAfter) }
@@ -86,7 +92,7 @@ func (e *Engine) balloted(now time.Time, r *resource, q *request, ev Answered) {
 		e.ballotRead(now, r, ev)
 	case PurposeOpen:
 		e.ballotOpened(now, r, ev)
-	case PurposeCommit:
+	case PurposeCommit, PurposeClaim:
 		e.ballotCommitted(now, r, q, ev)
 	case PurposeResolve:
 		e.ballotResolved(now, r, ev)
@@ -117,27 +123,32 @@ func (e *Engine) ballotRead(now time.Time, r *resource, ev Answered) {
 	}
 	rd := readingOf(r.def, ev.Reply, ev.Sent)
 	e.ingest(now, r, rd)
-	for _, c := range rd.Controls { // these are newer than the watch's
-		if c.Exists() {
-			e.controls[c.Key] = c
-		}
-	}
+	e.takeRead(rd)
 	if b.index != 0 || rd.Ballot.Exists() {
 		e.ballotFound(now, r, rd)
 		return
 	}
+	if b.reading != nil { // its opening was sent
+		e.ballotVanished(now, r)
+		return
+	}
 	b.reading, b.stamps[0] = rd, now
-	if _, open := e.reconsider(now, r); !open || r.reading != rd {
+	d, open := e.reconsider(now, r)
+	if !open || r.reading != rd {
 		e.ballotOver(now, r)
 		return
 	}
+	b.first = d.Target
 	o := Opening{Nonce: b.nonce, Op: b.op, Kind: b.wish.kind, Talk: e.talk(r), Opener: e.cfg.Observer, Zone: e.cfg.Zone, Hash: r.hash,
 		Epoch: r.state.Epoch, Attached: r.state.Attached, Forced: b.wish.forced, NoVeto: !r.def.Veto, Vote: b.vote}
 	if b.wish.target >= 0 {
 		o.Target = r.def.Endpoints[b.wish.target].Name
 	}
-	if b.wish.automatic() {
-		r.ballots = append(r.ballots, now)
+	if b.wish.carries != nil {
+		o.Confirms = b.op
+	}
+	if b.wish.automatic() && b.wish.carries == nil {
+		r.ballots, b.counted = append(r.ballots, now), true
 	}
 	e.ballotTxn(r, PurposeOpen, openOps(o, r.def.Name, rd))
 }
@@ -154,7 +165,7 @@ func (e *Engine) talk(r *resource) probe.Kind {
 func (e *Engine) ballotFound(now time.Time, r *resource, rd *Reading) {
 	var o Opening
 	b := r.ballot
-	if decode(rd.Ballot, &o) == nil && o.Nonce == b.nonce {
+	if decode(rd.Ballot, &o) == nil && e.isOwn(now, b, o, rd) {
 		b.index = rd.Ballot.ModifyIndex
 		if b.stamps[1] = now; b.reading != nil && now.Before(b.deadline) {
 			e.decideBallot(now, r)
@@ -164,7 +175,7 @@ func (e *Engine) ballotFound(now time.Time, r *resource, rd *Reading) {
 		return
 	}
 	b.gone = true
-	r.alien = alienBallot{index: rd.Ballot.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer}
+	e.meet(now, r, rd.Ballot, o)
 	if r.alien.own {
 		r.nextTry = now // it is closed at once, and in nobody's way then
 	}
@@ -177,6 +188,7 @@ func (e *Engine) ballotOpened(now time.Time, r *resource, ev Answered) {
 		// Read our own question: if it is there, we go on with it.
 		e.ballotTxn(r, PurposeRead, readOne(r.def))
 	case ev.Err != nil || !ev.Reply.OK:
+		r.lostRace()
 		e.ballotFailed(now, r, ev.Err)
 	default:
 		r.ballot.index = ev.Reply.Entry(ballotKey(r.def.Name)).ModifyIndex
@@ -189,13 +201,23 @@ func (e *Engine) ballotOpened(now time.Time, r *resource, ev Answered) {
 func (e *Engine) decideBallot(now time.Time, r *resource) {
 	b := r.ballot
 	d, open := e.reconsider(now, r)
+	b.waiting = false
 	switch {
+	case open && e.awaits(now, r, d):
+		b.waiting = true
+		r.wake = now.Add(tickEvery)
 	case !open || !d.Act() || d.Target < 0:
+		e.refused(now, r, d)
 		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
-	case r.def.Mode == policy.Observe && b.wish.automatic():
+	case e.observes(r, b.wish):
 		e.wouldSwitch(now, r, b, d)
 		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
 	default:
+		b.reading = e.basis(r)
+		if step := e.dueStep(r, b.wish); step != "" {
+			e.claimFirst(now, r, d, step)
+			return
+		}
 		e.commit(now, r, d)
 	}
 }
@@ -203,13 +225,13 @@ func (e *Engine) decideBallot(now time.Time, r *resource) {
 func (e *Engine) commit(now time.Time, r *resource, d policy.Decision) {
 	b := r.ballot
 	b.stamps[2] = now
-	sw := Switch{Epoch: max(r.state.Epoch, r.known.Epoch) + 1, Op: b.op, Kind: b.wish.kind, Automatic: b.wish.automatic(),
-		From: r.from(), To: r.def.Endpoints[d.Target].Name, At: now}
-	s := withSwitch(r.state, sw, r.def, fmt.Sprintf("it was left by the %s of %s", sw.Kind, now.UTC().Format("2006-01-02 15:04:05Z")))
-	s.Handles = ownIndexes(r.def, b.reading, d.Target)
+	sw := Switch{Epoch: e.nextEpoch(r), Op: b.op, Kind: b.wish.kind, Automatic: b.wish.automatic(),
+		From: r.from(), To: r.def.Endpoints[d.Target].Name, At: now, By: e.cfg.Observer}
+	s := e.withSwitch(r, sw, fmt.Sprintf("it was left by the %s of %s", sw.Kind, now.UTC().Format("2006-01-02 15:04:05Z")))
+	s.Handles, s.Operation = ownIndexes(r.def, b.reading, d.Target), nil
 	b.record = e.record(now, r, b, sw, d)
 	q := &request{purpose: PurposeCommit, resource: r.def.Name, ballot: b, rec: &b.record}
-	e.transact(q, commitOps(r.def, b.reading, b.index, s, b.record, d.Target), storeTimeout, b.deadline)
+	e.transact(q, e.commitOps(r, s, d.Target), storeTimeout, b.deadline)
 }
 
 // from is the endpoint that a switch leaves, as state or the handles name it.
@@ -221,27 +243,36 @@ func (r *resource) from() string {
 }
 
 func (e *Engine) record(now time.Time, r *resource, b *ballot, sw Switch, d policy.Decision) Record {
-	why := sw.To + " is up"
-	if sw.Kind == policy.Failover && r.attached >= 0 {
-		v := r.endpoints[r.attached].verdict
-		why = fmt.Sprintf("%s was %s (%s), %s was up", sw.From, v.State, v.Why(), sw.To)
-	}
-	if b.wish.person != "" {
-		why = fmt.Sprintf("asked for by %s: %s", b.wish.person, b.wish.reason)
-	}
 	since := func(t time.Time) float64 { return t.Sub(b.wish.began).Seconds() }
+	votes, steps := append([]Vote{b.vote}, b.votes...), []StepEnd(nil)
+	if op := b.wish.carries; op != nil {
+		votes, steps = slices.Concat([]Vote{op.Vote}, op.Votes, votes), op.Steps
+	}
 	return Record{Resource: r.def.Name, Epoch: sw.Epoch, Op: sw.Op, Kind: sw.Kind, Automatic: sw.Automatic, Forced: b.wish.forced,
-		From: sw.From, To: sw.To, Why: why, By: e.cfg.Observer, Person: b.wish.person, Reason: b.wish.reason, At: now,
-		Gates: d.Gates, Candidates: d.Candidates, Votes: []Vote{b.vote},
+		From: sw.From, To: sw.To, Why: whyOf(r, b.wish, sw.From, sw.To), By: e.cfg.Observer, Person: b.wish.person, Reason: b.wish.reason, At: now,
+		Gates: d.Gates, Candidates: d.Candidates, Votes: votes, Steps: steps,
 		Times: Times{Detect: since(b.began), Read: b.stamps[0].Sub(b.began).Seconds(), Open: b.stamps[1].Sub(b.stamps[0]).Seconds(),
 			Vote: b.stamps[2].Sub(b.stamps[1]).Seconds(), Total: since(now)}}
+}
+
+// whyOf says in a few words what a switch rests on.
+func whyOf(r *resource, w *wish, from, to string) string {
+	switch {
+	case w.carries != nil:
+		return w.carries.Why
+	case w.person != "":
+		return fmt.Sprintf("asked for by %s: %s", w.person, w.reason)
+	case w.kind == policy.Failover && r.attached >= 0:
+		return fmt.Sprintf("%s was %s, %s was up", from, r.endpoints[r.attached].verdict.Describe(), to)
+	}
+	return to + " is up"
 }
 
 func (e *Engine) ballotCommitted(now time.Time, r *resource, q *request, ev Answered) {
 	b := r.ballot
 	switch {
 	case errors.Is(ev.Err, ErrUnknown):
-		e.ballotTxn(r, PurposeResolve, resolveOps(r.def.Name, b.index))
+		e.resolve(r)
 	case ev.Err != nil || !ev.Reply.OK:
 		// Nothing was done. Our ballot may still stand, so it is closed.
 		e.ballotTxn(r, PurposeClose, closeOps(r.def.Name, b.index))
@@ -250,30 +281,14 @@ func (e *Engine) ballotCommitted(now time.Time, r *resource, q *request, ev Answ
 			b.wish.denied = true
 			e.denied(now, r)
 		}
+	case q.purpose == PurposeClaim:
+		e.ingest(now, r, written(b.reading, q.ops, ev.Reply, now))
+		e.claimedFirst(now, r)
 	default:
 		e.ingest(now, r, written(b.reading, q.ops, ev.Reply, now))
 		e.switched(now, r, *q.rec)
+		e.afterAlone(r, *q.rec)
 	}
-}
-
-// written is a reading as a successful transaction left it.
-func written(rd *Reading, ops []Op, reply Reply, now time.Time) *Reading {
-	after := &Reading{State: rd.State, Handles: slices.Clone(rd.Handles), Controls: rd.Controls, Sent: now}
-	for _, op := range ops {
-		if op.Verb != CAS {
-			continue
-		}
-		entry := Entry{Key: op.Key, Value: op.Value, Flags: op.Flags, ModifyIndex: reply.Entry(op.Key).ModifyIndex}
-		if op.Key == after.State.Key {
-			after.State = entry
-		}
-		for i := range after.Handles {
-			if after.Handles[i].Key == op.Key {
-				after.Handles[i] = entry
-			}
-		}
-	}
-	return after
 }
 
 // ballotResolved goes on once the ballot is gone: a commit that named it cannot
@@ -297,15 +312,19 @@ func (e *Engine) ballotConfirmed(now time.Time, r *resource, ev Answered) {
 		return
 	}
 	e.ingest(now, r, readingOf(r.def, ev.Reply, ev.Sent))
-	if slices.ContainsFunc(r.state.Recent, func(s Switch) bool { return s.Op == b.op }) {
+	if e.happened(r, b) {
 		e.switched(now, r, b.record)
 		return
 	}
-	if !b.gone { // our commit could still arrive, and nobody would be told
-		b.later(now, PurposeResolve)
+	if op := r.state.Operation; b.gone && b.claim != nil && op != nil && op.Claim == b.claim.Claim && r.rewound == "" {
+		e.claimedFirst(now, r)
 		return
 	}
-	e.ballotOver(now, r)
+	if b.gone {
+		e.ballotOver(now, r)
+		return
+	}
+	b.later(now, PurposeResolve) // our commit could still arrive, and nobody would be told
 }
 
 // ballotFailed ends a ballot that never opened.
@@ -315,7 +334,9 @@ func (e *Engine) ballotFailed(now time.Time, r *resource, err error) {
 		r.ballot.wish.denied = true
 		e.denied(now, r)
 	case err != nil:
-		r.nextTry = now.Add(retryAfter)
+		if r.nextTry = now.Add(retryAfter); errors.Is(err, ErrLate) {
+			r.ballot.wish.deadline = now // a person does not wait until the store is back
+		}
 	default:
 		r.nextTry = now // something changed under it: look again
 	}
@@ -328,6 +349,12 @@ func (e *Engine) ballotOver(now time.Time, r *resource) {
 	if at := max(r.ballot.index, r.ballot.seen); at != 0 && !r.ballot.gone && r.alien.index == 0 {
 		r.alien = alienBallot{index: at, first: now, own: true}
 	}
+	if r.ballot.claim != nil {
+		r.ballot.wish.claimed = "" // nothing was begun
+	}
+	if r.ballot.wish.carries != nil {
+		r.nextTry = now.Add(retryAfter) // its time is bounded, and so is what it may try
+	}
 	r.ballot = nil
 	r.wake = now
 	e.consider(now, r)
@@ -337,7 +364,7 @@ func (e *Engine) ballotOver(now time.Time, r *resource) {
 // clock since he first saw it, and at once one that an earlier life of his left.
 func (e *Engine) closeAlien(now time.Time, r *resource) {
 	a := r.alien
-	if a.index == 0 || now.Before(a.next) || e.blind(now, nil) != "" || (!a.own && now.Sub(a.first) < ballotTime(r)) {
+	if a.index == 0 || now.Before(a.next) || e.blind(now, nil) != "" || (!a.own && !e.outlived(now, r, a.first)) {
 		return
 	}
 	r.alien = alienBallot{}

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,6 +113,8 @@ func (e *Engine) pointless(r *resource, w *wish) *Answer {
 	switch {
 	case r.reading == nil || !e.controlsOK:
 		return &Answer{Unsure: true, Text: "The store has not been read yet; ask again in a moment."}
+	case e.keepsBack(r.state.Operation, w):
+		return &Answer{Text: "Not now: " + r.state.Operation.describe() + ".", Hint: "see reattach status " + r.def.Name}
 	case r.want != nil || r.adopting != nil:
 		return &Answer{Text: "Another command is under way for " + r.def.Name + "."}
 	case w.kind == policy.Refresh && r.cond == policy.Ours:
@@ -134,11 +137,20 @@ func (e *Engine) pursueOrder(now time.Time, r *resource, w *wish) {
 	d := policy.Decide(e.gates, s)
 	r.decision, w.decided = &d, &d
 	shut := e.shut(s, d)
-	late := !now.Before(w.deadline)
+	late := !now.Before(w.deadline) && e.holds(RuleQueue)
 	switch {
+	case r.refusal != nil: // the others have spoken
+		d, r.refusal, r.want = *r.refusal, nil, nil
+		e.answer(w.order, refusal(r, w, d, d.Closed()))
+		e.consider(now, r)
 	case w.denied:
 		r.want = nil
 		e.answer(w.order, Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach", Decision: &d})
+		e.consider(now, r)
+	case shut.Gate == "" && d.Target >= 0 && e.observes(r, w):
+		r.want = nil
+		e.answer(w.order, Answer{Text: fmt.Sprintf("Nothing is written: the mode of %s is observe. The %s would go to %s; all gates are open.", r.def.Name, w.kind, d.To),
+			Hint: "--force observe writes the handle all the same", Decision: &d})
 		e.consider(now, r)
 	case shut.Gate == "" && !late && d.Target >= 0:
 		if now.Before(r.nextTry) && r.evidence == r.tried {
@@ -180,14 +192,21 @@ func refusal(r *resource, w *wish, d policy.Decision, shut policy.Passage) Answe
 	a.Text += fmt.Sprintf("the gate %s is closed: %s.", shut.Gate, shut.Why)
 	name := shut.Gate
 	if name == "candidate" {
+		name = "" // who is down is no target, and nobody is to be led there
 		for _, c := range d.Candidates {
-			if c.Reason == "taint" || c.Reason == "drained" {
+			if slices.Contains([]string{"taint", "drained", "requirement"}, c.Reason) {
 				name = c.Reason
 			}
 		}
 	}
+	if shut.Gate == "step" && r.state.TwoWritable != "" {
+		a.Hint = "first see to it, then say so: " + nextFor(r, "step")
+	}
 	if slices.Contains(policy.Waivable(), name) {
 		a.Hint = "if you know better, --force " + name
+	}
+	if i := slices.IndexFunc(d.Candidates, func(c policy.Candidacy) bool { return c.Reason == "taint" }); i >= 0 && name == "taint" {
+		a.Hint = fmt.Sprintf("once %s has every write: reattach clear %s %s --reason …; %s", d.Candidates[i].Endpoint, r.def.Name, d.Candidates[i].Endpoint, a.Hint)
 	}
 	return a
 }
@@ -207,11 +226,11 @@ func (e *Engine) control(now time.Time, ev Ordered) {
 		return
 	}
 	text, hint := e.amend(now, &ctl, c)
-	if text == "" {
-		e.answer(ev.ID, Answer{Text: hint})
+	if text == "" { // what is asked for is so already, but where it cannot be
+		e.answer(ev.ID, Answer{Done: c.Verb != "drain", Text: hint})
 		return
 	}
-	q := &request{purpose: PurposeControl, order: ev.ID, text: text}
+	q := &request{purpose: PurposeControl, order: ev.ID, text: text, command: &c}
 	e.transact(q, controlOps(read, ctl), storeTimeout, time.Time{})
 }
 
@@ -254,14 +273,30 @@ func (e *Engine) amend(now time.Time, ctl *Control, c Command) (text, why string
 func (e *Engine) controlled(now time.Time, q *request, ev Answered) {
 	switch {
 	case ev.Err == nil && ev.Reply.OK:
+		e.over(now, "denied/"+Prefix, "The store lets us write below "+Prefix+" again.")
 		e.takeControls(now, q.ops, ev.Reply)
+		e.carriedOut(now, q)
 		e.answer(q.order, Answer{Done: true, Text: q.text})
 	case errors.Is(ev.Err, ErrDenied) && q.order == 0:
-		e.tell(Notice{Key: "denied/" + Prefix, Event: "denied", Urgent: true, At: now,
-			Text: "The store denies writing below " + Prefix + ": no switch can be made.", Next: "reattach check --live"})
+		e.prefixDenied(now, Prefix, "The store denies writing below "+Prefix+": no switch can be made.")
 	default:
 		e.answer(q.order, failedWrite(ev))
 	}
+}
+
+// carriedOut records what a person has done, by whom and why.
+func (e *Engine) carriedOut(now time.Time, q *request) {
+	c := q.command
+	if c == nil {
+		return
+	}
+	text := fmt.Sprintf("%s By %s", q.text, c.By)
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	name := cmp.Or(q.resource, c.Resource) // of ack --all, each resource's own
+	e.pass(Notice{Key: fmt.Sprintf("%s/%s.%s.%d", name, c.Verb, c.Endpoint, now.UnixMilli()), Event: "order", Resource: name, At: now, Why: c.Reason,
+		Text: strings.TrimSuffix(text, ".") + ".", Next: strings.TrimSpace("reattach status " + name)})
 }
 
 // takeControls takes a control that was just written, before the watch shows it.
@@ -293,100 +328,4 @@ func failedWrite(ev Answered) Answer {
 		return Answer{Unsure: true, Text: "The store did not answer: it may have happened or not.", Hint: "look with reattach status, and ask again"}
 	}
 	return Answer{Text: "Somebody else changed it at the same moment.", Hint: "look again, and ask again"}
-}
-
-// orderState carries out ack and clear, which write state alone.
-func (e *Engine) orderState(now time.Time, ev Ordered) {
-	c := ev.Command
-	if c.All {
-		e.ackAll(now, ev)
-		return
-	}
-	r := e.res[c.Resource]
-	if r.reading == nil {
-		e.answer(ev.ID, Answer{Unsure: true, Text: "The store has not been read yet; ask again in a moment."})
-		return
-	}
-	if c.Verb == "ack" {
-		if r.rewound != "" {
-			e.ackRewound(now, r, &wish{kind: policy.Adopt, order: ev.ID, person: c.By, reason: c.Reason})
-			return
-		}
-		e.ack(now, r, ev.ID)
-		return
-	}
-	if r.rewound != "" { // a write of state would hide that it is an old one
-		e.answer(ev.ID, Answer{Text: "The store went back in time: " + r.rewound + ".", Hint: "first acknowledge that: " + nextFor(r, "rewound")})
-		return
-	}
-	if r.taint(c.Endpoint) == "" {
-		e.answer(ev.ID, Answer{Done: true, Text: c.Endpoint + " is not tainted."})
-		return
-	}
-	e.clearTaint(now, r, c.Endpoint, ev.ID)
-}
-
-// clearTaint lets an endpoint be a target again.
-func (e *Engine) clearTaint(_ time.Time, r *resource, endpoint string, order uint64) {
-	s := pinned(r.state, r.reading.State)
-	s.Taints = withoutTaint(s.Taints, r.def, endpoint)
-	e.writeStateAlone(r, s, order, fmt.Sprintf("%s of %s is no longer tainted.", endpoint, r.def.Name))
-}
-
-func (e *Engine) ack(now time.Time, r *resource, order uint64) {
-	r.ackAt = now
-	if r.reading == nil || !r.reading.State.Exists() || r.state.Acked == r.state.Epoch {
-		e.acknowledged(now, r)
-		e.answer(order, Answer{Done: true, Text: "Acknowledged " + r.def.Name + "."})
-		return
-	}
-	s := pinned(r.state, r.reading.State)
-	s.Acked = s.Epoch
-	e.writeStateAlone(r, s, order, "Acknowledged "+r.def.Name+".")
-}
-
-// acknowledged ends every notice of a resource. What lasts is kept in mind, so
-// that it is not told again until it has passed.
-func (e *Engine) acknowledged(now time.Time, r *resource) {
-	for i := range e.notices {
-		n := &e.notices[i]
-		if n.Resource != r.def.Name || n.acked {
-			continue
-		}
-		told := *n
-		told.Over, told.Urgent, told.Text, told.At, told.Next = true, false, "Acknowledged.", now, ""
-		e.emit(Tell{told})
-		n.acked = true
-	}
-	e.notices = slices.DeleteFunc(e.notices, func(n Notice) bool { return n.acked && !n.lasts() })
-}
-
-func (e *Engine) ackAll(now time.Time, ev Ordered) {
-	for _, name := range e.order {
-		if r := e.res[name]; r.rewound == "" {
-			e.ack(now, r, 0)
-		}
-	}
-	e.answer(ev.ID, Answer{Done: true, Text: "Acknowledged every resource. A rewound store is acknowledged resource by resource."})
-}
-
-func (e *Engine) writeStateAlone(r *resource, s State, order uint64, text string) {
-	q := &request{purpose: PurposeState, resource: r.def.Name, order: order, text: text, reading: r.reading}
-	e.transact(q, stateOps(r.def.Name, s, r.reading.State), storeTimeout, time.Time{})
-}
-
-func (e *Engine) stateWritten(now time.Time, r *resource, q *request, ev Answered) {
-	if ev.Err != nil || !ev.Reply.OK {
-		e.answer(q.order, failedWrite(ev))
-		return
-	}
-	if r.reading != nil && q.reading.State.ModifyIndex == r.reading.State.ModifyIndex {
-		e.ingest(now, r, written(r.reading, q.ops, ev.Reply, now))
-	}
-	if r.state.Acked == r.state.Epoch {
-		e.acknowledged(now, r)
-	}
-	r.evidence++
-	e.answer(q.order, Answer{Done: true, Text: q.text})
-	e.consider(now, r)
 }

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,9 +14,6 @@ import (
 // sweep reads the states and handles of the next resources in turn. Its answer
 // is the pulse.
 func (e *Engine) sweep(now time.Time) {
-	if len(e.order) == 0 {
-		return
-	}
 	var defs []*policy.Resource
 	var names []string
 	ops := 0
@@ -32,7 +30,7 @@ func (e *Engine) sweep(now time.Time) {
 		e.cursor = (e.cursor + 1) % len(e.order)
 	}
 	list := readSweep(defs)
-	if len(defs) == 0 { // nothing may be read, but the store's pulse can be felt
+	if len(defs) == 0 { // there is nothing, or nothing may be read, but the store's pulse can be felt
 		list = []Op{{Verb: Get, Key: controlAll}}
 	}
 	e.sweepAt, e.sweeping = now, true
@@ -52,6 +50,8 @@ func (e *Engine) swept(now time.Time, q *request, ev Answered) {
 		if r := e.res[name]; r != nil && r.def == q.defs[i] { // else its keys may be others now
 			if !r.unreadable.IsZero() {
 				r.unreadable = time.Time{}
+			}
+			if len(e.notices) > 0 {
 				e.over(now, name+"/unreadable", "The store lets us read the keys of "+name+" again.")
 			}
 			e.ingest(now, r, readingOf(r.def, ev.Reply, ev.Sent))
@@ -70,7 +70,7 @@ func (e *Engine) sweepDenied(now time.Time, q *request) {
 	if len(q.sweep) == 1 {
 		if r := e.res[q.sweep[0]]; r != nil {
 			r.unreadable = now.Add(holdRetry)
-			e.tell(Notice{Key: r.def.Name + "/unreadable", Event: "denied", Urgent: true, Resource: r.def.Name, At: now,
+			e.tell(Notice{Key: r.def.Name + "/unreadable", Event: "denied", Urgent: true, Lasts: true, Resource: r.def.Name, At: now, Why: "the store denies it",
 				Text: "The store denies reading the keys of " + r.def.Name + ": it is not switched.", Next: "reattach check --live"})
 		}
 		return
@@ -87,22 +87,27 @@ func (e *Engine) sweepDenied(now time.Time, q *request) {
 // known: a reading that was sent before that was learnt shows the past.
 func (e *Engine) ingest(now time.Time, r *resource, rd *Reading) {
 	same := func(e Entry, h policy.Handle) bool { return e.Key == h.Key }
-	if rd.Sent.Before(r.knownAt) || !slices.EqualFunc(rd.Handles, r.def.Handles, same) {
+	if rd.Sent.Before(r.knownAt) && e.holds(RuleRead) || !slices.EqualFunc(rd.Handles, r.def.Handles, same) {
 		return
 	}
 	first := r.reading == nil
-	var s State
-	if err := decode(rd.State, &s); err != nil {
+	s, err := r.recorded(rd.State)
+	if err != nil {
 		r.reading, r.cond, r.attached, r.detail = rd, policy.Foreign, -1, "the record cannot be read: "+err.Error()
 		return
 	}
+	e.takeOverOutage(r, s)
 	if e.checkRewound(now, r, s, rd.State) {
+		e.tellFound(now, r, s)
 		e.learn(now, r, s, rd.State.ModifyIndex)
+		e.endForgotten(now, r, s)
 	}
 	if !first && s.Acked != r.state.Acked {
 		r.ackAt = now
 	}
-	r.reading, r.state = rd, s
+	acked := r.state.Ack
+	r.reading, r.state, r.decoded = rd, s, &rd.State
+	e.acknowledgedBy(now, r, acked, first)
 	for _, sw := range s.Recent {
 		e.noteSwitch(now, r, sw, first)
 	}
@@ -110,10 +115,20 @@ func (e *Engine) ingest(now time.Time, r *resource, rd *Reading) {
 	if cond != r.cond || attached != r.attached {
 		r.evidence++
 		if attached != r.attached {
-			e.leftOutage(now, r)
+			e.leaveOutage(now, r, cond, attached)
 		}
 	}
 	r.cond, r.attached, r.detail = cond, attached, detail
+	e.direct(now, r)
+}
+
+// recorded is what a state's entry says. One that was read before, as almost every
+// one of a sweep was, is not decoded again.
+func (r *resource) recorded(entry Entry) (s State, err error) {
+	if was := r.decoded; was != nil && entry.ModifyIndex == was.ModifyIndex && bytes.Equal(entry.Value, was.Value) {
+		return r.state, nil
+	}
+	return s, decode(entry, &s)
 }
 
 // noteSwitch dates a switch by when it was first seen here. One from before
@@ -122,11 +137,8 @@ func (e *Engine) noteSwitch(now time.Time, r *resource, sw Switch, first bool) {
 	if _, ok := r.switchAt[sw.Op]; ok {
 		return
 	}
-	at := now
-	if first && sw.At.Before(now) {
-		at = sw.At
-	}
-	r.switchAt[sw.Op] = at
+	at := e.dated(now, sw.At, first)
+	r.switchAt[sw.Op], r.sawAt[sw.Op] = at, now
 	if sw.Automatic && sw.Kind != policy.Bootstrap {
 		e.fleet = append(e.fleet, at)
 	}
@@ -138,7 +150,7 @@ func (e *Engine) checkRewound(now time.Time, r *resource, s State, entry Entry) 
 	k := r.known
 	why := ""
 	switch {
-	case k.Epoch == 0:
+	case k.Epoch == 0 || !e.holds(RuleRewound):
 	case !entry.Exists():
 		why = fmt.Sprintf("it forgot all of %s, which was at epoch %d", r.def.Name, k.Epoch)
 	case s.Epoch < k.Epoch:
@@ -150,31 +162,48 @@ func (e *Engine) checkRewound(now time.Time, r *resource, s State, entry Entry) 
 	}
 	if why == "" {
 		r.rewound = ""
+		if !r.own(s.Op) { // else it was acknowledged, which is told in a moment
+			e.over(now, r.def.Name+"/rewound", r.def.Name+": the store has again what it had forgotten.")
+		}
 		return true
 	}
 	if r.rewound == "" {
 		r.rewound = why
-		e.voidOne(now, r)
-		e.tell(Notice{Key: r.def.Name + "/rewound", Event: "rewound", Urgent: true, Resource: r.def.Name, At: now,
-			Text: "The store went back in time: " + why + ". Nothing is switched.", Next: "reattach ack " + r.def.Name + " --reason …"})
+		e.voidOne(now, r, RuleVoidRewound)
+		e.tell(Notice{Key: r.def.Name + "/rewound", Event: "rewound", Urgent: true, Lasts: true, Resource: r.def.Name, At: now, Why: why,
+			Text: r.def.Name + ": the store went back in time: " + why + ". Nothing is switched.", Next: "reattach ack " + r.def.Name + " --reason …"})
 	}
 	return false
 }
 
-// learn keeps the newest state that was ever seen.
+// learn keeps the newest state that was ever seen. It is remembered for restarts
+// once every switch up to it was told.
 func (e *Engine) learn(now time.Time, r *resource, s State, index uint64) {
 	seen := Seen{Epoch: s.Epoch, Op: s.Op, Index: index}
+	if !r.met {
+		r.met, e.unkept = true, true
+	}
 	if seen == r.known || s.Epoch == 0 {
 		return
 	}
+	if s.Epoch != r.known.Epoch {
+		r.after.read = false // whoever made that switch, its after step may be left to us
+	}
 	r.known, r.knownAt = seen, now
+	if r.owed == nil && !e.owes(r) {
+		r.kept, e.unkept = seen, true
+	}
+}
+
+// seen is what was seen last of each resource, and may be remembered.
+func (e *Engine) seen() map[string]Seen {
 	all := make(map[string]Seen, len(e.res))
 	for _, name := range e.order {
-		if k := e.res[name].known; k.Epoch > 0 {
-			all[name] = k
+		if r := e.res[name]; r.met {
+			all[name] = r.kept
 		}
 	}
-	e.emit(Remember{Seen: all})
+	return all
 }
 
 // answered takes the end of a transaction to whoever waits for it.
@@ -185,9 +214,12 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 	}
 	delete(e.pending, ev.ID)
 	if ev.Err == nil || errors.Is(ev.Err, ErrDenied) { // a no is an answer, too
-		e.pulse = ev.Sent
-		if now.Sub(ev.Sent) < blindAfter {
-			e.pulse = now
+		at := ev.Sent
+		if now.Sub(at) < blindAfter {
+			at = now
+		}
+		if at.After(e.pulse) { // an answer that was long on its way says nothing of later ones
+			e.pulse = at
 		}
 		e.silence = ""
 		e.watchPulse(now)
@@ -196,6 +228,8 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 	}
 	r := e.res[q.resource]
 	switch {
+	case q.then != nil:
+		q.then(now, ev)
 	case q.purpose == PurposeSweep:
 		e.swept(now, q, ev)
 	case q.purpose == PurposeControl:
@@ -204,10 +238,16 @@ func (e *Engine) answered(now time.Time, ev Answered) {
 		e.orphaned(q, ev)
 	case q.purpose == PurposeAdopt:
 		e.adopted(now, r, q, ev)
+	case q.purpose == PurposeStep:
+		e.stepWritten(now, r, q, ev)
+	case q.purpose == PurposeAfter:
+		e.afterAnswered(now, r, q, ev)
 	case q.purpose == PurposeState:
 		e.stateWritten(now, r, q, ev)
 	case q.ballot != nil:
 		e.balloted(now, r, q, ev)
+	case q.purpose == PurposeVote:
+		e.voted(now, r, q, ev)
 	case q.purpose == PurposeClose:
 		e.ballotClosed(now, r, q, ev)
 	case q.purpose == PurposeConfirm:
@@ -234,167 +274,31 @@ func (e *Engine) orphaned(q *request, ev Answered) {
 	}
 }
 
-// changed takes over what a watched prefix holds.
-func (e *Engine) changed(now time.Time, ev Changed) {
-	switch {
-	case errors.Is(ev.Err, ErrDenied):
-		e.tell(Notice{Key: "denied/" + ev.Prefix, Event: "denied", Urgent: true, At: now,
-			Text: "The store denies reading below " + ev.Prefix + ": people's orders and ballots cannot be seen, and nothing is switched.", Next: "reattach check --live"})
-	case ev.Err != nil:
-	default:
-		e.over(now, "denied/"+ev.Prefix, "The store lets us read below "+ev.Prefix+" again.")
-		e.prefixChanged(now, ev)
-	}
-}
-
-func (e *Engine) prefixChanged(now time.Time, ev Changed) {
-	switch ev.Prefix {
-	case controlPrefix:
-		e.controlsChanged(now, ev.Entries)
-	case ballotPrefix:
-		e.ballotsChanged(now, ev.Entries)
-	}
-}
-
-func (e *Engine) controlsChanged(now time.Time, entries []Entry) {
-	fresh := make(map[string]Entry, len(entries))
-	for _, entry := range entries {
-		fresh[entry.Key] = entry
-		var c Control
-		if decode(entry, &c) == nil {
-			for _, o := range c.orders() {
-				e.noteOrder(now, entry.Key, o)
-			}
-		}
-	}
-	changed := func(key string) bool { return fresh[key].ModifyIndex != e.controls[key].ModifyIndex }
-	old, all := e.controlsOK, changed(controlAll)
-	for _, name := range e.order {
-		if r := e.res[name]; all || changed(controlKey(name)) {
-			r.evidence++
-			r.wake = now
-		}
-	}
-	e.controls, e.controlsOK = fresh, true
-	if !old || !fresh[controlSentinel].Exists() {
-		e.keepSentinel(controlSentinel, fresh)
-	}
-	e.tick(now)
-}
-
-// keepSentinel sees to it that a watched prefix is never empty.
-func (e *Engine) keepSentinel(key string, have map[string]Entry) {
-	if !have[key].Exists() {
-		e.transact(&request{purpose: PurposeControl}, sentinelOps(key), storeTimeout, time.Time{})
-	}
-}
-
-// noteOrder dates a person's order by when it was first seen here.
-func (e *Engine) noteOrder(now time.Time, key string, o Order) {
-	id := orderID(key, o)
-	if _, ok := e.orderSeen[id]; ok {
-		return
-	}
-	at := now
-	if !e.controlsOK && o.At.Before(now) { // it was there before we were
-		at = o.At
-	}
-	e.orderSeen[id] = at
-}
-
-func orderID(key string, o Order) string {
-	return key + "|" + o.Endpoint + "|" + o.At.UTC().Format(time.RFC3339Nano)
-}
-
-func (c Control) orders() []Order {
-	all := slices.Clone(c.Drained)
-	if c.Pause != nil {
-		all = append(all, *c.Pause)
-	}
-	return all
-}
-
-// standing reports whether an order is in force, and describes it.
-func (e *Engine) standing(now time.Time, key string, o Order) (bool, string) {
-	text := fmt.Sprintf("by %s: %s", o.By, o.Reason)
-	if o.For == 0 {
-		return true, text
-	}
-	seen, ok := e.orderSeen[orderID(key, o)]
-	if !ok {
-		seen = now
-	}
-	left := seen.Add(o.For).Sub(now)
-	return left > 0, fmt.Sprintf("%s (for another %v)", text, roundly(left))
-}
-
-// roundly is a duration as people say it.
-func roundly(d time.Duration) time.Duration {
-	if d > 10*time.Minute {
-		return d.Round(time.Minute)
-	}
-	return d.Round(time.Second)
-}
-
-// paused says by whom and why r is paused; empty if it is not.
-func (e *Engine) paused(now time.Time, r *resource) string {
-	for _, key := range []string{controlAll, controlKey(r.def.Name)} {
-		var c Control
-		if err := decode(e.controls[key], &c); err != nil {
-			return "because its control cannot be read: " + err.Error()
-		}
-		if c.Pause == nil {
+// written is a reading as a successful transaction left it.
+func written(rd *Reading, ops []Op, reply Reply, now time.Time) *Reading {
+	after := &Reading{State: rd.State, Handles: slices.Clone(rd.Handles), Controls: rd.Controls, Sent: now}
+	for _, op := range ops {
+		if op.Verb != CAS {
 			continue
 		}
-		if on, text := e.standing(now, key, *c.Pause); on {
-			return text
+		entry := Entry{Key: op.Key, Value: op.Value, Flags: op.Flags, ModifyIndex: reply.Entry(op.Key).ModifyIndex}
+		if op.Key == after.State.Key {
+			after.State = entry
 		}
-	}
-	return ""
-}
-
-// drained says by whom and why an endpoint is drained; empty if it is not.
-func (e *Engine) drained(now time.Time, r *resource, endpoint string) string {
-	key := controlKey(r.def.Name)
-	var c Control
-	if decode(e.controls[key], &c) != nil {
-		return ""
-	}
-	for _, o := range c.Drained {
-		if o.Endpoint == endpoint {
-			if on, text := e.standing(now, key, o); on {
-				return text
+		for i := range after.Handles {
+			if after.Handles[i].Key == op.Key {
+				after.Handles[i] = entry
 			}
 		}
 	}
-	return ""
+	return after
 }
 
-// ballotsChanged notices ballots that others opened, or that an earlier life of
-// ours left behind.
-func (e *Engine) ballotsChanged(now time.Time, entries []Entry) {
-	have := make(map[string]Entry, len(entries))
-	for _, entry := range entries {
-		have[entry.Key] = entry
-	}
-	for _, name := range e.order {
-		r := e.res[name]
-		entry := have[ballotKey(name)]
-		var o Opening
-		_ = decode(entry, &o) // one that cannot be read is closed by its age
-		mine := r.ballot != nil && r.ballot.nonce == o.Nonce
-		if r.ballot != nil && r.ballot.seen != 0 && !mine {
-			r.ballot.gone = true // somebody closed it
-		}
-		switch {
-		case !entry.Exists():
-			r.alien = alienBallot{}
-		case mine:
-			r.alien, r.ballot.seen = alienBallot{}, entry.ModifyIndex
-		case r.alien.index != entry.ModifyIndex:
-			r.alien = alienBallot{index: entry.ModifyIndex, first: now, own: o.Opener == e.cfg.Observer}
-			r.wake = now
+// takeRead takes over controls that are newer than the watch's.
+func (e *Engine) takeRead(rd *Reading) {
+	for _, c := range rd.Controls {
+		if c.Exists() {
+			e.controls[c.Key] = c
 		}
 	}
-	e.keepSentinel(ballotSentinel, have)
 }

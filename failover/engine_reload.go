@@ -2,11 +2,13 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
 )
 
 // reloaded takes another configuration, whole or not at all.
@@ -15,9 +17,12 @@ func (e *Engine) reloaded(now time.Time, ev Reloaded) {
 		e.answer(ev.ID, Answer{Text: "The running configuration stays: " + strings.Join(why, "; ") + "."})
 		return
 	}
-	seed, seen := e.cfg.Seed, e.cfg.Seen
+	several := e.several()
+	seed, without, seen := e.cfg.Seed, e.cfg.Without, map[string]Seen{} // of those, too, that come back in a later reload
+	maps.Copy(seen, e.cfg.Seen)
+	maps.Copy(seen, e.seen())
 	e.cfg = ev.Config
-	e.cfg.Seed, e.cfg.Seen = seed, seen
+	e.cfg.Seed, e.cfg.Without, e.cfg.Seen = seed, without, seen
 	old := e.res
 	e.res, e.order, e.cursor = make(map[string]*resource, len(ev.Config.Resources)), nil, 0
 	for _, def := range ev.Config.Resources {
@@ -26,7 +31,11 @@ func (e *Engine) reloaded(now time.Time, ev Reloaded) {
 			e.res[def.Name].inherit(was, now)
 		}
 	}
-	e.notices = slices.DeleteFunc(e.notices, func(n Notice) bool { return n.Resource != "" && e.res[n.Resource] == nil })
+	e.regroup(several)
+	e.endUnconfigured(now)
+	if !ev.Reread { // which says nothing of a configuration that was refused
+		e.misread(now, Misread{})
+	}
 	e.abandon(old)
 	e.sweeping = false
 	e.sweep(now)
@@ -36,6 +45,13 @@ func (e *Engine) reloaded(now time.Time, ev Reloaded) {
 // unreloadable says what the new configuration would break: it must still have
 // each endpoint that is attached.
 func (e *Engine) unreloadable(cfg Config) (why []string) {
+	for _, name := range e.order {
+		op := e.res[name].state.Operation
+		i := slices.IndexFunc(cfg.Resources, func(def *policy.Resource) bool { return def.Name == name })
+		if op != nil && (i < 0 || cfg.Resources[i].Endpoint(op.To) < 0) {
+			why = append(why, fmt.Sprintf("%s is in the middle of %s", name, op.describe()))
+		}
+	}
 	for _, def := range cfg.Resources {
 		r := e.res[def.Name]
 		if r == nil || r.attached < 0 {
@@ -60,28 +76,44 @@ func sameEndpoint(def *policy.Resource, was policy.Endpoint) int {
 }
 
 // inherit keeps what is known of a resource that goes on under another
-// definition. Verdicts stay for endpoints whose URL stayed; of the others, what
-// was begun under the old one says nothing. What was read is read anew, because
+// definition. Verdicts stay for endpoints whose URL stayed, but for the account
+// and its password; of the others, what was begun under the old one says nothing. What was read is read anew, because
 // handles may have come or gone.
 func (r *resource) inherit(was *resource, now time.Time) {
 	r.known, r.knownAt, r.rewound = was.known, was.knownAt, was.rewound
-	r.switchAt, r.adopts, r.ballots, r.outages = was.switchAt, was.adopts, was.ballots, was.outages
+	r.kept, r.met, r.owed, r.left, r.ended, r.restored = was.kept, was.met, was.owed, was.left, was.ended, was.restored
+	r.suspected, r.goodSince, r.badSince = was.suspected, was.goodSince, was.badSince
+	r.switchAt, r.sawAt, r.adopts, r.ballots, r.outages = was.switchAt, was.sawAt, was.adopts, was.ballots, was.outages
 	r.evidence = was.evidence + 1
 	r.hold, r.outage, r.decision, r.vote = was.hold, was.outage, was.decision, was.vote
-	r.observed, r.paused, r.local, r.ackAt, r.alien = was.observed, was.paused, was.local, was.ackAt, was.alien
-	r.state = was.state
+	r.observed, r.paused, r.local, r.ackAt, r.alien, r.litter = was.observed, was.paused, was.local, was.ackAt, was.alien, was.litter
+	r.state, r.votedOn = was.state, was.votedOn
+	r.task, r.opSeen, r.opSince, r.voided, r.stepPause = was.task, was.opSeen, was.opSince, was.voided, was.stepPause
+	r.stepRetry, r.stepGate, r.stepWhy = was.stepRetry, was.stepGate, was.stepWhy
+	r.after, r.gaveUp = was.after, was.gaveUp
+	r.after.flying, r.after.read = false, false
 	if was.attached >= 0 {
 		r.attached = sameEndpoint(r.def, was.def.Endpoints[was.attached])
 	}
+	if was.writing >= 0 && r.def.Pace.WriteInterval == 0 {
+		was.endpoints[was.writing].verdict = was.endpoints[was.writing].verdict.Forget(probe.Write, now)
+	}
 	for i, ep := range r.def.Endpoints {
 		j := was.def.Endpoint(ep.Name)
-		if j >= 0 && was.def.Endpoints[j].Target.URL == ep.Target.URL {
+		if j >= 0 && samePlace(was.def.Endpoints[j].Target.URL, ep.Target.URL) {
 			r.endpoints[i] = was.endpoints[j]
 			r.endpoints[i].examining = false
 			continue
 		}
 		r.endpoints[i].born = now
 	}
+}
+
+// samePlace reports whether two URLs lead to the same place on the same server,
+// whoever asks: what was seen there is not of an account.
+func samePlace(a, b probe.URL) bool {
+	b.User, b.Password, b.HasPass = a.User, a.Password, a.HasPass
+	return a == b
 }
 
 // abandon withdraws what was under way under the old configuration. A commit

@@ -14,9 +14,12 @@ func (e *Engine) standings(now time.Time, r *resource, fresh time.Time) []policy
 	all := make([]policy.Standing, len(r.endpoints))
 	for i := range r.endpoints {
 		ep, def := &r.endpoints[i], &r.def.Endpoints[i]
-		v := ep.verdict.At(now, r.def.Pace, def.Target.Timeout)
+		v := e.verdictAt(now, r, i)
 		all[i] = policy.Standing{Name: def.Name, Verdict: v, Fresh: v.SeenOK(fresh), Tainted: r.taint(def.Name),
 			Drained: e.drained(now, r, def.Name), Tried: e.wasTried(now, r, def.Name), ServerID: serverID(ep.facts)}
+		if !ep.learnt.Before(fresh) {
+			all[i].Facts = r.shown(now, i)
+		}
 	}
 	return all
 }
@@ -112,25 +115,43 @@ func cutPort(addr string) (host, port string, ok bool) {
 
 // situation gathers what a decision on w rests on.
 func (e *Engine) situation(now time.Time, r *resource, w *wish) *policy.Situation {
-	s := &policy.Situation{Now: now, Resource: r.def, Kind: w.kind, Automatic: w.automatic(), Forced: w.forced, Attached: r.attached,
+	s := &policy.Situation{Now: now, Resource: r.def, Kind: w.kind, Automatic: w.automatic(), Forced: e.forced(w), Attached: r.attached,
 		Target: w.target, Endpoints: e.standings(now, r, w.since), Paused: e.paused(now, r), Blind: e.blind(now, r), Rewound: r.rewound,
 		Condition: r.cond, Detail: r.detail, Switches: e.autoSwitches(now, r), Fleet: e.fleetSwitches(now),
-		Acked: r.state.Acked == r.state.Epoch && r.state.Epoch > 0, Mass: e.massNow()}
+		Acked: e.acked(r), Mass: e.massNow()}
+	if op := r.state.Operation; e.keepsBack(op, w) {
+		s.Step = op.describe()
+	}
+	if w.kind != policy.Failover && e.dueStep(r, w) == policy.Fence { // after which nothing more arrives, and it is asked again
+		e.supposeQuiet(now, r, s)
+	}
+	s.Fenced, s.Confirms = e.fenced(r), w.carries != nil
+	if e.holds(RuleTwoWritable) {
+		s.TwoWritable = r.state.TwoWritable
+	}
+	for _, name := range e.order { // what is promised counts as made
+		if name != r.def.Name && e.res[name].promised() && e.holds(RulePromised) {
+			s.Fleet++
+		}
+	}
 	s.MassAcked = s.Acked && r.outage != nil && !r.ackAt.Before(r.outage.Since)
-	s.Tally = e.tally(s)
+	e.loosen(s)
+	s.Tally = e.tally(r, s)
 	return s
 }
 
-// tally counts this observer's own vote.
-func (e *Engine) tally(s *policy.Situation) policy.Tally {
-	t := policy.Tally{Observers: max(1, len(e.cfg.Observers)), Zones: 1, Up: make([]int, len(s.Endpoints))}
-	for i, ep := range s.Endpoints {
-		if ep.Verdict.State == policy.Up && ep.Fresh {
-			t.Up[i] = 1
-		}
+// promised reports whether an automatic switch is under way: its steps are, or it
+// was sent to the store and no answer has come.
+func (r *resource) promised() bool {
+	if op := r.state.Operation; op != nil {
+		return op.Automatic
 	}
-	if s.Attached >= 0 && policy.SaysDown(s) {
-		t.Down = 1
-	}
-	return t
+	b := r.ballot
+	return b != nil && !b.stamps[2].IsZero() && b.wish.automatic() && b.wish.kind != policy.Bootstrap
+}
+
+// acknowledged reports whether a person acknowledged since the last automatic
+// switch. What people do afterwards does not take that back.
+func (s State) acknowledged() bool {
+	return s.Acked > 0 && !slices.ContainsFunc(s.Recent, func(sw Switch) bool { return sw.Automatic && sw.Epoch > s.Acked })
 }

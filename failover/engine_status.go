@@ -16,7 +16,7 @@ var ErrNoResource = errors.New("no such resource")
 
 // Status tells all that is known, at one moment.
 func (e *Engine) Status(now time.Time) Status {
-	s := Status{Observer: e.cfg.Observer, Zone: e.cfg.Zone, AsOf: now, Blind: e.blind(now, nil), Notices: e.active()}
+	s := Status{Observer: e.cfg.Observer, Zone: e.cfg.Zone, AsOf: now, Blind: e.blind(now, nil), Observers: e.observers(now), Notices: e.unacked()}
 	var all Control
 	if decode(e.controls[controlAll], &all) == nil && all.Pause != nil {
 		if on, text := e.standing(now, controlAll, *all.Pause); on {
@@ -57,6 +57,8 @@ func (r *resource) activity() Activity {
 		return Init
 	case r.ballot != nil && !r.ballot.stamps[2].IsZero():
 		return Committing
+	case r.state.Operation != nil && (r.ballot == nil || r.ballot.claim == nil):
+		return Stepping
 	case r.ballot != nil || r.want != nil:
 		return Confirming
 	case r.hold != nil:
@@ -89,6 +91,11 @@ func (e *Engine) resourceStatus(now time.Time, r *resource) ResourceStatus {
 		outage := *r.outage
 		s.Outage = &outage
 	}
+	if op := r.state.Operation; op != nil {
+		s.Operation, s.Steps = op.describe(), op.Steps
+	} else if g := r.gaveUp; g != nil && g.epoch == r.state.Epoch {
+		s.GivenUp = g
+	}
 	s.Protected, s.Target, s.Why = e.protected(now, r)
 	for i := range r.endpoints {
 		s.Endpoints = append(s.Endpoints, e.endpointStatus(now, r, i))
@@ -102,21 +109,8 @@ func (e *Engine) resourceStatus(now time.Time, r *resource) ResourceStatus {
 // protected says whether a failover would be made if the attached endpoint died
 // now, to where, and why or why not.
 func (e *Engine) protected(now time.Time, r *resource) (ok bool, target, why string) {
-	switch {
-	case now.Before(r.unreadable):
-		return false, "", "the store denies reading its keys"
-	case r.reading == nil:
-		return false, "", "the store has not been read yet"
-	case !e.controlsOK:
-		return false, "", "people's orders below " + controlPrefix + " have not been read yet"
-	}
-	if r.attached >= 0 {
-		if st := r.endpoints[r.attached].verdict.State; st == policy.Down || st == policy.Unknown && r.activity() == Init {
-			return false, "", fmt.Sprintf("%s itself is %s", r.def.Endpoints[r.attached].Name, st)
-		}
-	}
-	d := e.ifDown(now, r)
-	if shut := d.Closed(); shut.Gate != "" {
+	shut, d := e.exposed(now, r)
+	if shut.Why != "" {
 		return false, "", shut.Why
 	}
 	target = r.def.Endpoints[d.Target].Name
@@ -126,14 +120,37 @@ func (e *Engine) protected(now time.Time, r *resource) (ok bool, target, why str
 	return true, target, "would go to " + target
 }
 
+// exposed says what would keep a failover from being made if the attached
+// endpoint died now, but for the mode: a closed gate, or what is no gate. If
+// nothing would, Why is empty and the decision has a target.
+func (e *Engine) exposed(now time.Time, r *resource) (shut policy.Passage, d policy.Decision) {
+	switch {
+	case now.Before(r.unreadable):
+		return policy.Passage{Why: "the store denies reading its keys"}, d
+	case r.reading == nil:
+		return policy.Passage{Why: "the store has not been read yet"}, d
+	case !e.controlsOK:
+		return policy.Passage{Why: "people's orders below " + controlPrefix + " have not been read yet"}, d
+	}
+	if r.attached >= 0 {
+		if st := r.endpoints[r.attached].verdict.State; st == policy.Down || st == policy.Unknown && r.activity() == Init {
+			return policy.Passage{Why: fmt.Sprintf("%s itself is %s", r.def.Endpoints[r.attached].Name, st)}, d
+		}
+	}
+	d = e.ifDown(now, r)
+	return d.Closed(), d
+}
+
 // ifDown is the decision that would be made if the attached endpoint died now.
 func (e *Engine) ifDown(now time.Time, r *resource) policy.Decision {
-	return policy.Protected(e.gates, *e.situation(now, r, &wish{kind: policy.Failover, target: -1, since: now}))
+	s := e.situation(now, r, &wish{kind: policy.Failover, target: -1})
+	e.supposeQuiet(now, r, s)
+	return policy.Protected(e.gates, *s)
 }
 
 func (e *Engine) endpointStatus(now time.Time, r *resource, i int) EndpointStatus {
 	ep, def := &r.endpoints[i], &r.def.Endpoints[i]
-	v := ep.verdict.At(now, r.def.Pace, def.Target.Timeout)
+	v := e.verdictAt(now, r, i)
 	return EndpointStatus{Name: def.Name, URL: def.Target.URL, Attached: i == r.attached, State: v.State, Since: v.Since,
 		Class: ep.last.Class, Phase: ep.last.Phase, Code: ep.last.Code, Err: ep.last.Err, LastSeen: ep.seen,
 		LatencyS: ep.last.Ended.Sub(ep.last.Began).Seconds(), Addr: ep.last.Addr, Tainted: r.taint(def.Name),
@@ -173,6 +190,10 @@ func (e *Engine) Explain(now time.Time, name string) (Explanation, error) {
 			x.Vote = r.vote
 		}
 	}
+	if x.Vote == nil && r.cast != nil {
+		x.Vote = r.cast
+	}
+	x.Heard = r.heardLast()
 	if r.reading != nil {
 		x.IfDown = e.ifDown(now, r)
 	}

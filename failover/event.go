@@ -42,6 +42,26 @@ type (
 	Reloaded struct {
 		ID     uint64
 		Config Config
+		Reread bool // it is the former one, and only files that it names say something else
+	}
+	// Misread says that a new configuration could not be used, and why; an empty
+	// Why that one is in force again. Next is what to type; empty: to look for
+	// mistakes in it.
+	Misread struct{ Why, Next string }
+	// Kept says that notices are in the journal: on their way to people, whatever
+	// happens to this process. It is wanted where several observers watch.
+	Kept struct{ Notices []Notice }
+	// Polled says how another observer is, or in Err why he does not answer.
+	Polled struct {
+		Observer string
+		Health   Health
+		Err      string
+	}
+	// StepEnded is the end of a [RunStep].
+	StepEnded struct {
+		ID       uint64
+		Resource string
+		Outcome  StepOutcome
 	}
 	// Tick says only that time has passed.
 	Tick struct{}
@@ -67,6 +87,11 @@ type (
 		Resource, Endpoint string
 		On                 bool
 	}
+	// Write begins or ends writing to an endpoint, which only the attached one gets.
+	Write struct {
+		Resource, Endpoint string
+		On                 bool
+	}
 	// Tell hands a notice to people.
 	Tell struct{ Notice Notice }
 	// Respond answers a command.
@@ -76,9 +101,28 @@ type (
 	}
 	// Switched says that a switch was committed.
 	Switched struct{ Record Record }
+	// RunStep runs a person's command; a [StepEnded] with its ID follows, unless
+	// this process ends first.
+	RunStep struct {
+		ID             uint64
+		Resource, Step string
+		Argv           []string
+		Env            map[string]string // told as REATTACH_<name>
+		// Deadline is when it is killed; it is not started after it.
+		Deadline time.Time
+	}
 	// Remember asks to keep what was seen last, for restarts.
 	Remember struct{ Seen map[string]Seen }
 )
+
+// StepOutcome is how a command ended.
+type StepOutcome struct {
+	OK   bool
+	Why  string        // in a few words, why it is not OK
+	Took time.Duration // from its start
+	// Late says that it never ran, because its time was over before it could begin.
+	Late bool
+}
 
 // Purpose says what a transaction is for: in logs and metrics.
 type Purpose string
@@ -88,6 +132,7 @@ const (
 	PurposeSweep   Purpose = "sweep"   // reads states and handles in turn: the pulse
 	PurposeRead    Purpose = "read"    // reads one resource at one moment
 	PurposeOpen    Purpose = "open"    // opens a ballot
+	PurposeVote    Purpose = "vote"    // votes on a ballot of another observer's
 	PurposeCommit  Purpose = "commit"  // switches
 	PurposeClose   Purpose = "close"   // closes a ballot
 	PurposeResolve Purpose = "resolve" // makes an unknown outcome known
@@ -95,6 +140,10 @@ const (
 	PurposeAdopt   Purpose = "adopt"   // records what the handles are
 	PurposeState   Purpose = "state"   // ack and clear
 	PurposeControl Purpose = "control" // a person's order
+	PurposeClaim   Purpose = "claim"   // closes a ballot, and claims the first step of its switch
+	PurposeStep    Purpose = "step"    // claims a further step, or records the end of one
+	PurposeAfter   Purpose = "after"   // finds, claims or ends what is to be run after a switch
+	PurposeNotice  Purpose = "notice"  // settles who of several observers tells people
 )
 
 // Seen is what was last seen of a resource's state, to notice a store that
@@ -113,24 +162,40 @@ type Config struct {
 	Resources []*policy.Resource
 	// Seen is what an earlier life of this observer saw last.
 	Seen map[string]Seen
+	// Active are the notices of an earlier life that were not over.
+	Active []Notice
+	// Errand says that this observer lives for one command of a person's, and is not
+	// one of those that are configured: it wants nothing by itself, votes on nothing,
+	// and tells nobody.
+	Errand bool
 	// Seed is where nonces and operation ids come from. It must be drawn anew
 	// for each start.
 	Seed [16]byte
+	// Gates are what a switch has to pass; nil: [policy.Gates]. Without are the
+	// rules that do not hold. Both are for the proofs that each one is needed.
+	Gates   []policy.Gate
+	Without RuleSet
 }
 
-func (Observed) event() {}
-func (Answered) event() {}
-func (Changed) event()  {}
-func (Ordered) event()  {}
-func (Stood) event()    {}
-func (Reloaded) event() {}
-func (Tick) event()     {}
+func (Observed) event()  {}
+func (Answered) event()  {}
+func (Changed) event()   {}
+func (Ordered) event()   {}
+func (Stood) event()     {}
+func (Reloaded) event()  {}
+func (Misread) event()   {}
+func (Kept) event()      {}
+func (Polled) event()    {}
+func (StepEnded) event() {}
+func (Tick) event()      {}
 
 func (Transact) effect() {}
 func (Examine) effect()  {}
+func (Write) effect()    {}
 func (Tell) effect()     {}
 func (Respond) effect()  {}
 func (Switched) effect() {}
+func (RunStep) effect()  {}
 func (Remember) effect() {}
 
 // Tap watches the engine at work: metrics and logs. It is called on the

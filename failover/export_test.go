@@ -5,7 +5,14 @@ var (
 	OpenOps     = openOps
 	CloseOps    = closeOps
 	ResolveOps  = resolveOps
+	VoteOps     = voteOps
+	VetoOps     = vetoOps
+	SweepOps    = sweepOps
 	CommitOps   = commitOps
+	ClaimOps    = claimOps
+	FurtherOps  = furtherOps
+	AfterOps    = afterOps
+	TellOps     = tellOps
 	AdoptOps    = adoptOps
 	StateOps    = stateOps
 	ControlOps  = controlOps
@@ -27,7 +34,8 @@ const (
 	RecentSwitches = recentSwitches
 	TxnWorkers     = txnWorkers
 	EventBuffer    = eventBuffer
+	OutgoingMost   = outgoingMost
 )
 
 // Keep hands d what it has yet to write down when it runs.
-func Keep(d *Daemon, seen map[string]Seen) { d.remember <- seen }
+func Keep(d *Daemon, seen map[string]Seen) { d.outgoing.remember(seen) }

@@ -144,7 +144,7 @@ func (w *world) checkCommit(f failover.Transact) {
 		}
 	}
 	w.checkPeople(rec, forced)
-	if rec.Kind == policy.Failover && !forced("class") {
+	if rec.Kind == policy.Failover && !forced("class") && was.Fenced != was.Epoch {
 		w.checkVotes(rec)
 	}
 	if r, ok := w.t.(*random); ok {
@@ -175,7 +175,10 @@ func (w *world) checkPeople(rec failover.Record, forced func(string) bool) {
 // checkVotes holds that a failover rests on evidence.
 func (w *world) checkVotes(rec failover.Record) {
 	i := slices.IndexFunc(w.cfg.Resources, func(r *policy.Resource) bool { return r.Name == rec.Resource })
-	also := w.cfg.Resources[i].Judge.AlsoEvidence
+	also := slices.Clone(w.cfg.Resources[i].Judge.AlsoEvidence)
+	if w.cfg.Resources[i].Judge.Expect != nil {
+		also = append(also, probe.Role)
+	}
 	for _, saw := range rec.Votes[0].Saw {
 		down := saw.State == policy.Down || !rec.Automatic && saw.State == policy.Suspect
 		if saw.Endpoint == rec.From && (!down || !saw.Class.Evidence() && !slices.Contains(also, saw.Class)) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,14 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // world stands in the .txt, and what reattach made of it in the .golden beside
 // it. Read them as a reviewer would; rewrite them with -update.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/scenario/*.txt")
+	playAll(t, "testdata/scenario/*.txt", func(t *testing.T, story string) string { return play(t, story) })
+}
+
+// playAll plays every story twice, and holds what came of it to its golden file.
+func playAll(t *testing.T, pattern string, play func(*testing.T, string) string) {
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
+		t.Fatalf("no stories: %v", err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
@@ -72,6 +78,7 @@ type world struct {
 	t        teller
 	now      time.Time
 	start    time.Time
+	clock    time.Duration // how far its engine's clock is ahead
 	engine   *failover.Engine
 	cfg      failover.Config
 	store    *storetest.Model
@@ -88,9 +95,18 @@ type world struct {
 	orders   uint64
 	answered map[uint64]bool
 	watched  map[string]uint64
-	out      bytes.Buffer
+	out      *bytes.Buffer
+	saw      func(time.Time, failover.Event) // what the engine takes in; nil: nobody wants to know
+	landed   func(failover.Transact)         // what the store carried out; nil: nobody wants to know
+	as       string                          // who it is, where several worlds tell one story
+	journal  journal
+	facts    map[string]probe.Facts // by resource/endpoint
+	details  bool
 	wreck    *wreckage // what else can befall it
-	oracle   *oracle   // watches all that happens; nil: nobody does
+	steps    map[string]stepFate
+	oracle   *oracle                            // watches all that happens; nil: nobody does
+	watcher  *watcher                           // the same, over several observers
+	stalled  map[failover.Purpose]time.Duration // how long such a transaction waits before it is sent
 }
 
 type pacing struct {
@@ -111,8 +127,10 @@ const (
 	worldTick  = 100 * time.Millisecond
 )
 
-func play(t teller, story string) string {
-	w := newWorld(t, story)
+func play(t teller, story string) string { return newWorld(t, story).play(t, story) }
+
+// play has happen what the lines of a story say, and returns what came of it.
+func (w *world) play(t teller, story string) string {
 	scan := bufio.NewScanner(strings.NewReader(story))
 	for scan.Scan() {
 		line, _, _ := strings.Cut(scan.Text(), "#")
@@ -157,7 +175,7 @@ func (w *world) startProbing() {
 }
 
 func (w *world) say(format string, args ...any) {
-	fmt.Fprintf(&w.out, "%9.3f  %s\n", w.now.Sub(w.start).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(w.out, "%9.3f  %s%s\n", w.now.Sub(w.start).Seconds(), w.as, fmt.Sprintf(format, args...))
 }
 
 // run lets the world turn until then.
@@ -202,8 +220,12 @@ func (w *world) later(d time.Duration, ev failover.Event) {
 }
 
 func (w *world) step(ev failover.Event) {
-	effects := slices.Clone(w.engine.Step(w.now, ev))
+	if w.saw != nil {
+		w.saw(w.now, ev)
+	}
+	effects := slices.Clone(w.engine.Step(w.at(w.now), w.clocked(ev)))
 	w.oracle.stepped(ev, effects)
+	w.watcher.stepped(w, ev, effects)
 	for _, effect := range effects {
 		switch f := effect.(type) {
 		case failover.Transact:
@@ -218,6 +240,19 @@ func (w *world) step(ev failover.Event) {
 				w.later(0, failover.Tick{})
 			}
 		case failover.Tell:
+			whole(w.t, f.Notice)
+			w.journal.noted(w.now, f)
+			if len(w.cfg.Observers) > 1 {
+				w.later(diskDelay, failover.Kept{Notices: []failover.Notice{f.Notice}})
+			}
+			if f.Notice.Teller != "" {
+				what := ""
+				if f.Notice.Over {
+					what = "the end of "
+				}
+				w.say("left to %s: %s%s [%s]", f.Notice.Teller, what, f.Notice.Event, f.Notice.Key)
+				continue
+			}
 			mark := "told"
 			if f.Notice.Urgent {
 				mark = "PAGED"
@@ -226,12 +261,16 @@ func (w *world) step(ev failover.Event) {
 				mark = "over"
 			}
 			w.say("%s %s [%s] %s", mark, f.Notice.Event, f.Notice.Key, f.Notice.Text)
+			w.detail(f.Notice)
 		case failover.Respond:
 			w.answered[f.ID] = true
 			w.say("answer: done=%v %s %s", f.Answer.Done, f.Answer.Text, f.Answer.Hint)
 		case failover.Switched:
 			w.say("SWITCHED %s %s: %s -> %s, epoch %d", f.Record.Resource, f.Record.Kind, f.Record.From, f.Record.To, f.Record.Epoch)
+		case failover.RunStep:
+			w.runStep(f)
 		case failover.Remember:
+			w.journal.noted(w.now, f)
 			w.cfg.Seen = f.Seen
 		}
 	}
@@ -240,8 +279,13 @@ func (w *world) step(ev failover.Event) {
 // transact lets a transaction reach the store.
 func (w *world) transact(f failover.Transact) {
 	answer := failover.Answered{ID: f.ID, Sent: w.now}
+	if d := w.stalled[f.Purpose]; d > 0 {
+		delete(w.stalled, f.Purpose)
+		w.later(d, sending{Transact: f})
+		return
+	}
 	switch {
-	case !f.Before.IsZero() && w.now.After(f.Before):
+	case !f.Before.IsZero() && w.at(w.now).After(f.Before):
 		answer.Err = failover.ErrLate
 	case w.down:
 		answer.Err = failover.ErrUnknown
@@ -268,9 +312,13 @@ func (w *world) carry(f failover.Transact, answer *failover.Answered) {
 		w.checkWrites(f)
 		w.checkCommit(f)
 	}
-	before := w.oracle.before(f)
+	before, was := w.oracle.before(f), w.watcher.before(w)
 	answer.Reply, answer.Err = w.store.Txn(context.Background(), f.Ops)
 	w.oracle.landed(f, before, *answer)
+	w.watcher.landed(w, f, was, *answer)
+	if w.landed != nil && answer.Err == nil && answer.Reply.OK {
+		w.landed(f)
+	}
 	if f.Purpose != failover.PurposeSweep {
 		w.say("%s: %s", f.Purpose, outcome(*answer))
 	}
@@ -334,6 +382,13 @@ func (w *world) probe() {
 		}
 		if booted, ok := w.booted[name]; ok {
 			res.Facts = probe.Facts{"uptime": int64(w.now.Sub(booted) / time.Second)}
+		}
+		if facts := w.facts[name]; facts != nil && class == probe.OK {
+			res.Facts = maps.Clone(res.Facts)
+			if res.Facts == nil {
+				res.Facts = probe.Facts{}
+			}
+			maps.Copy(res.Facts, facts)
 		}
 		w.later(took, failover.Observed{Resource: p.resource.Name, Endpoint: p.name, Result: res})
 	}

@@ -17,6 +17,7 @@ import (
 //
 //	end                                nothing; time passes
 //	RESOURCE/ENDPOINT CLASS            what conversations with it come to from now on
+//	clock TIME                         of the observer is ahead by so much; he starts anew
 //	reboot RESOURCE/ENDPOINT           its server is started anew: its uptime begins
 //	store down|up                      the store does not answer
 //	deny PURPOSE… / allow              the store denies such transactions
@@ -25,15 +26,19 @@ import (
 //	lose-slowly PURPOSE                the same, noticed only when its time is over
 //	drop PURPOSE                       it never arrives, noticed when its time is over
 //	slow PURPOSE TIME                  it is carried out, its reply comes so much later
+//	lose PURPOSE:N                     the same for the N-th one; so for the others, too
 //	late PURPOSE [TIMES]               its time is over before it can be sent
+//	stall PURPOSE TIME                 it waits so long in its observer before it is sent
 //	when PURPOSE LINE                  LINE happens just before the next one arrives
 //	mend                               all of these are over
 //	write KEY ENDPOINT|foreign         somebody else's hand
 //	delete KEY
 //	alien RESOURCE OBSERVER            there is a ballot that this observer opened
 //	order VERB [RESOURCE] [--all] [to=…] [force=…] [for=…]
+//	status                             as it is shown in the end
 //	explain RESOURCE                   as a person would ask
 //	reload RESOURCE ENDPOINT…          its configuration from now on
+//	reread RESOURCE ENDPOINT…          the same, because files that it names say something else
 //	drop-resource RESOURCE             a reload without it
 //	restart [RESOURCE ENDPOINT…]       of the observer, perhaps with another configuration
 //	stand-still TIME                   of the observer
@@ -41,6 +46,11 @@ import (
 //	stray PURPOSE TIME                 no answer comes; it arrives so much after that was noticed
 //	kill                               a restart; what was sent arrives all the same
 //	lag TIME                           watches are behind by so much
+//	fact RESOURCE/ENDPOINT NAME=VALUE… what conversations with it teach from now on
+//	misread [WHY…]                     a new configuration was not taken; without WHY, one was
+//	step RESOURCE NAME ok|fail TIME    what such commands come to from now on, and after how long
+//	details                            every notice with all it rests on, from now on
+//	active                             what was told and goes on
 func (w *world) do(words []string, line string) {
 	w.say("— %s", strings.Join(words, " "))
 	switch words[0] {
@@ -56,6 +66,7 @@ func (w *world) do(words []string, line string) {
 		if len(words) > 1 {
 			w.cfg = w.reconfigured(words[1], words[2:])
 		}
+		w.ends(false)
 		w.boot()
 	case "stand-still":
 		d, _ := time.ParseDuration(words[1])
@@ -73,22 +84,30 @@ func (w *world) do(words []string, line string) {
 		}
 	case "order":
 		w.order(words[1:])
+	case "status":
+		w.status()
 	case "explain":
-		if x, err := w.engine.Explain(w.now, words[1]); err != nil {
+		if x, err := w.engine.Explain(w.at(w.now), words[1]); err != nil {
 			w.t.Fatal(err)
 		} else {
 			w.say("%s is attached to %s; last wanted was a switch to %q", words[1], x.Status.Attached, x.Target)
 		}
 	case "reload":
 		w.reload(words[1], words[2:])
+	case "reread":
+		w.take(failover.Reloaded{Config: w.reconfigured(words[1], words[2:]), Reread: true})
 	case "drop-resource":
 		next := w.cfg
 		next.Resources = slices.DeleteFunc(slices.Clone(next.Resources), func(r *policy.Resource) bool { return r.Name == words[1] })
 		w.reloadTo(next)
+	case "clock":
+		w.clock, _ = time.ParseDuration(words[1])
+		w.ends(false)
+		w.boot()
 	case "reboot":
 		w.booted[words[1]] = w.now
 	default:
-		if w.meddle(words) || w.wreckBy(words) {
+		if w.stepBy(words) || w.meddle(words) || w.wreckBy(words) || w.informBy(words) {
 			return
 		}
 		var c probe.Class
@@ -101,7 +120,11 @@ func (w *world) do(words []string, line string) {
 
 // meddle decides what becomes of transactions to come.
 func (w *world) meddle(words []string) bool {
-	purpose := failover.Purpose(words[min(1, len(words)-1)])
+	name, which, nth := strings.Cut(words[min(1, len(words)-1)], ":")
+	purpose := failover.Purpose(name)
+	if left, err := strconv.Atoi(which); nth && err == nil {
+		defer w.skip(purpose, left)
+	}
 	after := func(f failover.Transact) time.Duration { return f.Timeout }
 	switch words[0] {
 	case "deny":
@@ -135,6 +158,12 @@ func (w *world) meddle(words []string) bool {
 			d, _ := time.ParseDuration(words[2])
 			return d
 		}
+	case "stall":
+		d, err := time.ParseDuration(words[2])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.stalled = map[failover.Purpose]time.Duration{purpose: d}
 	case "drop":
 		w.fate[purpose] = func(f failover.Transact, a *failover.Answered) time.Duration {
 			w.say("%s never arrives", f.Purpose)
@@ -160,6 +189,21 @@ func (w *world) meddle(words []string) bool {
 		return false
 	}
 	return true
+}
+
+// skip has befall the left-th transaction for a purpose what was to befall the next one.
+func (w *world) skip(purpose failover.Purpose, left int) {
+	fate := w.fate[purpose]
+	var pass func(failover.Transact, *failover.Answered) time.Duration
+	pass = func(f failover.Transact, a *failover.Answered) time.Duration {
+		if left--; left > 0 {
+			w.fate[purpose] = pass
+			w.carry(f, a)
+			return storeDelay / 2
+		}
+		return fate(f, a)
+	}
+	w.fate[purpose] = pass
 }
 
 func (w *world) put(op failover.Op) {
@@ -217,12 +261,15 @@ func (w *world) reload(name string, words []string) {
 	w.reloadTo(w.reconfigured(name, words))
 }
 
-func (w *world) reloadTo(next failover.Config) {
+func (w *world) reloadTo(next failover.Config) { w.take(failover.Reloaded{Config: next}) }
+
+func (w *world) take(ev failover.Reloaded) {
 	w.orders++
+	ev.ID = w.orders
 	before := w.out.Len()
-	w.step(failover.Reloaded{ID: w.orders, Config: next})
+	w.step(ev)
 	if strings.Contains(w.out.String()[before:], "done=true") {
-		w.cfg = next
+		w.cfg = ev.Config
 		w.startProbing()
 	}
 }

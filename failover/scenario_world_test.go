@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 // An ENDPOINT is NAME[@HOST][:PASSWORD]; its host is its first name.
 func newWorld(t teller, story string) *world {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	w := &world{t: t, now: start, start: start, store: storetest.NewModel(100), truth: map[string]probe.Class{}, booted: map[string]time.Time{}, answered: map[uint64]bool{},
+	w := &world{t: t, out: &bytes.Buffer{}, now: start, start: start, store: storetest.NewModel(100), truth: map[string]probe.Class{}, booted: map[string]time.Time{}, answered: map[uint64]bool{},
 		fate: map[failover.Purpose]func(failover.Transact, *failover.Answered) time.Duration{}, denied: map[failover.Purpose]bool{}, shut: map[string]bool{}, wreck: &wreckage{}}
 	w.cfg = failover.Config{Observer: "mon-a", Zone: "az-1", Observers: []string{"mon-a"}}
 	for line := range strings.Lines(story) {
@@ -35,9 +36,10 @@ func newWorld(t teller, story string) *world {
 
 func defineResource(t teller, name string, words []string) *policy.Resource {
 	r := &policy.Resource{Name: name, Veto: true, FailbackAfter: 10 * time.Minute,
-		Protocol: probe.Protocol{Name: "mysql", Holds: true, Traits: probe.Traits{StoreOfData: true, Taints: true}},
-		Pace:     probe.Pace{Interval: time.Second, FreshInterval: 10 * time.Second, SuspectInterval: 100 * time.Millisecond},
-		Judge:    policy.Thresholds{Bad: 3, Of: 3, Rise: 2, Sustain: 10 * time.Second}}
+		Protocol: probe.Protocol{Name: "mysql", Holds: true, Traits: probe.Traits{StoreOfData: true, Taints: true,
+			FenceCommand: func(u probe.URL) string { return "set read_only on " + u.Host }}},
+		Pace:  probe.Pace{Interval: time.Second, FreshInterval: 10 * time.Second, SuspectInterval: 100 * time.Millisecond},
+		Judge: policy.Thresholds{Bad: 3, Of: 3, Rise: 2, Sustain: 10 * time.Second}}
 	keys, same := 1, false
 	for _, word := range words {
 		key, value, set := strings.Cut(word, "=")
@@ -46,10 +48,20 @@ func defineResource(t teller, name string, words []string) *policy.Resource {
 			continue
 		}
 		switch key {
+		case "fence", "promote", "abort", "after":
+			defineStep(t, r, key, value)
+		case "before": // what a candidate must show before it is promoted
+			r.Steps.Require = append(r.Steps.Require, require(t, value))
+		case "proceed":
+			r.Steps.Proceed = true
 		case "sustain":
 			r.Judge.Sustain, _ = time.ParseDuration(value)
 		case "bootstrap":
 			r.Bootstrap = value == "true"
+		case "require":
+			r.Require = append(r.Require, require(t, value))
+		case "expect":
+			r.Judge.Expect = append(r.Judge.Expect, require(t, value))
 		case "failback":
 			r.Failback = policy.FailbackAuto
 		case "mode":
@@ -58,6 +70,8 @@ func defineResource(t teller, name string, words []string) *policy.Resource {
 			keys = int(value[0] - '0')
 		case "same": // the last handle says the same of every endpoint
 			same = true
+		case "mass": // in a mass failure, too, it is switched
+			r.MassFailure = policy.MassProceed
 		case "cache":
 			r.Protocol.Traits = probe.Traits{Taints: true, RestartClears: true}
 		case "queue":
@@ -72,6 +86,11 @@ func defineResource(t teller, name string, words []string) *policy.Resource {
 			t.Fatalf("unknown setting %q", word)
 		}
 	}
+	if r.Protocol.Traits.LeftWork { // as require and expect would have it
+		for i := range r.Endpoints {
+			r.Endpoints[i].Target.Wanted = []string{"queue(orders)", "queue(mail)", "queue(gone)"}
+		}
+	}
 	for i := range keys {
 		h := policy.Handle{Key: fmt.Sprintf("app/%s/URL%d", name, i)}
 		for _, ep := range r.Endpoints {
@@ -83,6 +102,15 @@ func defineResource(t teller, name string, words []string) *policy.Resource {
 		r.Handles = append(r.Handles, h)
 	}
 	return r
+}
+
+// require is a requirement on one of the facts that stories know.
+func require(t teller, text string) policy.Requirement {
+	q, err := policy.ParseRequirement(text, []probe.Fact{{Name: "writable", Type: "bool"}, {Name: "applied", Type: "bool"}, {Name: "lag", Type: "int64"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
 }
 
 func defineEndpoint(t teller, resource, word string) policy.Endpoint {
@@ -104,31 +132,36 @@ func defineEndpoint(t teller, resource, word string) policy.Endpoint {
 // end shows what is left: the handles, and what a person would read.
 func (w *world) end() {
 	w.out.WriteString("\n")
-	for _, r := range w.engine.Status(w.now).Resources {
-		fmt.Fprintf(&w.out, "%s: %s, handles %s, attached %s, epoch %d, protected=%v: %s\n", r.Name, r.Activity, r.Condition, r.Attached, r.Epoch, r.Protected, r.Why)
+	w.status()
+	w.checkInvariants()
+	if _, ok := w.t.(*random); ok {
+		w.checkMended()
+	}
+}
+
+// status shows what people see now.
+func (w *world) status() {
+	for _, r := range w.engine.Status(w.at(w.now)).Resources {
+		fmt.Fprintf(w.out, "%s: %s, handles %s, attached %s, epoch %d, protected=%v: %s\n", r.Name, r.Activity, r.Condition, r.Attached, r.Epoch, r.Protected, r.Why)
 		for _, ep := range r.Endpoints {
-			fmt.Fprintf(&w.out, "  endpoint %-8s %-8s %-12s tainted=%q drained=%q\n", ep.Name, ep.State, ep.Class, ep.Tainted, ep.Drained)
+			fmt.Fprintf(w.out, "  endpoint %-8s %-8s %-12s tainted=%q drained=%q\n", ep.Name, ep.State, ep.Class, ep.Tainted, ep.Drained)
 		}
 		for _, h := range r.Handles {
-			fmt.Fprintf(&w.out, "  handle   %s names %q ours=%v\n", h.Key, h.Names, h.Ours)
+			fmt.Fprintf(w.out, "  handle   %s names %q ours=%v\n", h.Key, h.Names, h.Ours)
 		}
 		if r.Hold != nil {
-			fmt.Fprintf(&w.out, "  held     %s by %s since %.3f: %s\n", r.Hold.Kind, r.Hold.Gate, r.Hold.Since.Sub(w.start).Seconds(), r.Hold.Why)
+			fmt.Fprintf(w.out, "  held     %s by %s since %.3f: %s\n", r.Hold.Kind, r.Hold.Gate, r.Hold.Since.Sub(w.start).Seconds(), r.Hold.Why)
 		}
-		x, err := w.engine.Explain(w.now, r.Name)
+		x, err := w.engine.Explain(w.at(w.now), r.Name)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		if x.Last != nil {
-			fmt.Fprintf(&w.out, "  last decision: %s to %q\n", x.Last.Kind, x.Target)
+			fmt.Fprintf(w.out, "  last decision: %s to %q\n", x.Last.Kind, x.Target)
 			for _, g := range x.Last.Gates {
-				fmt.Fprintf(&w.out, "    %-13s open=%-5v %s\n", g.Gate, g.Open, g.Why)
+				fmt.Fprintf(w.out, "    %-13s open=%-5v %s\n", g.Gate, g.Open, g.Why)
 			}
 		}
-	}
-	w.checkInvariants()
-	if _, ok := w.t.(*random); ok {
-		w.checkMended()
 	}
 }
 
@@ -218,4 +251,23 @@ func (w *world) checkWrites(f failover.Transact) {
 			}
 		}
 	}
+}
+
+// at is what the engine's clock shows then.
+func (w *world) at(t time.Time) time.Time { return t.Add(w.clock) }
+
+// clocked is an event with its times by that clock.
+func (w *world) clocked(ev failover.Event) failover.Event {
+	switch ev := ev.(type) {
+	case failover.Observed:
+		ev.Result.Began, ev.Result.Ended = w.at(ev.Result.Began), w.at(ev.Result.Ended)
+		return ev
+	case failover.Answered:
+		ev.Sent = w.at(ev.Sent)
+		return ev
+	case failover.Stood:
+		ev.From = w.at(ev.From)
+		return ev
+	}
+	return ev
 }

@@ -3,6 +3,7 @@ package failover
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -21,6 +22,19 @@ type State struct {
 	Recent  []Switch          `json:"recent"` // the last switches, newest last
 	Taints  []Taint           `json:"taints,omitempty"`
 	Acked   uint64            `json:"acked,omitempty"` // the epoch that a person acknowledged
+	Ack     *Acknowledgement  `json:"ack,omitempty"`   // who did; only where several observers watch
+	// Operation is a switch whose steps are under way; nil: none.
+	Operation *Operation `json:"operation,omitempty"`
+	// Fenced is the epoch whose attached endpoint a fence has made harmless; 0,
+	// or another epoch than this one: it was not.
+	Fenced uint64 `json:"fenced,omitempty"`
+	// FenceLost says that nobody knows how a fence of what is attached ended, and
+	// that it is not run again: it may take no writes. It stands until the next
+	// epoch, a fence that succeeds, or an acknowledgement.
+	FenceLost string `json:"fence_lost,omitempty"`
+	// TwoWritable says why two endpoints may take writes, since a promotion that
+	// was not followed by its switch. It stands until a person acknowledges it.
+	TwoWritable string `json:"two_writable,omitempty"`
 }
 
 // Switch is one switch as State remembers it.
@@ -31,7 +45,8 @@ type Switch struct {
 	Automatic bool        `json:"automatic,omitempty"`
 	From      string      `json:"from,omitempty"`
 	To        string      `json:"to"`
-	At        time.Time   `json:"at"` // wall clock of who made it
+	At        time.Time   `json:"at"`           // wall clock of who made it
+	By        string      `json:"by,omitempty"` // the observer
 }
 
 // Taint marks an endpoint that was left and may have missed writes since.
@@ -73,7 +88,8 @@ type Opening struct {
 	Hash     string      `json:"hash"` // of the resource's meaning
 	Epoch    uint64      `json:"epoch"`
 	Attached string      `json:"attached,omitempty"`
-	Target   string      `json:"target,omitempty"` // if a person named one
+	Confirms string      `json:"confirms,omitempty"` // the operation whose steps are done
+	Target   string      `json:"target,omitempty"`   // if a person named one
 	Forced   []string    `json:"forced,omitempty"`
 	NoVeto   bool        `json:"no_veto,omitempty"`
 	Vote     Vote        `json:"vote"`
@@ -116,6 +132,7 @@ type Record struct {
 	Gates      []policy.Passage   `json:"gates,omitempty"`
 	Candidates []policy.Candidacy `json:"candidates,omitempty"`
 	Votes      []Vote             `json:"votes,omitempty"`
+	Steps      []StepEnd          `json:"steps,omitempty"` // how each ended, in their order
 	Times      Times              `json:"times"`
 }
 
@@ -144,10 +161,13 @@ const (
 	ballotSentinel  = ballotPrefix + "_sentinel"
 )
 
-func stateKey(resource string) string    { return Prefix + "state/" + resource }
-func controlKey(resource string) string  { return controlPrefix + resource }
-func ballotTree(resource string) string  { return ballotPrefix + resource + "/" }
-func ballotKey(resource string) string   { return ballotPrefix + resource + "/_" }
+func stateKey(resource string) string   { return Prefix + "state/" + resource }
+func controlKey(resource string) string { return controlPrefix + resource }
+func ballotTree(resource string) string { return ballotPrefix + resource + "/" }
+func ballotKey(resource string) string  { return ballotPrefix + resource + "/_" }
+func voteKey(resource, observer string) string {
+	return ballotPrefix + resource + "/" + observer
+}
 func historyTree(resource string) string { return historyPrefix + resource + "/" }
 func historyKey(resource string, epoch uint64) string {
 	return fmt.Sprintf("%s%010d", historyTree(resource), epoch)
@@ -171,4 +191,13 @@ func decode(e Entry, v any) error {
 		return fmt.Errorf("%s: %w", e.Key, err)
 	}
 	return nil
+}
+
+// String says it in words.
+func (s EndpointVote) String() string {
+	text := s.Endpoint + " " + s.State.String()
+	if s.State != policy.Up && s.Class != probe.OK && s.Class != probe.None {
+		text += " (" + strings.TrimSpace(s.Class.String()+" "+s.Code) + ")"
+	}
+	return text
 }

@@ -24,16 +24,24 @@ func (w *world) conclude() {
 	w.checkInvariants()
 	w.learnt()
 	w.checkRest()
+	w.checkTold()
+	w.checkSteps()
 	w.crashAll()
+	w.checkSteps()
 	w.checkInvariants()
 }
 
 func (w *world) mendAll() {
 	w.do([]string{"mend"}, "")
 	w.wreck.lag = 0
+	clear(w.steps)
+	w.do([]string{"misread"}, "")
 	for _, r := range w.cfg.Resources {
 		for _, ep := range r.Endpoints {
-			w.truth[r.Name+"/"+ep.Name] = probe.OK
+			name := r.Name + "/" + ep.Name
+			if w.truth[name] = probe.OK; w.facts[name] != nil {
+				w.facts[name] = probe.Facts{"writable": r.Judge.Expect != nil, "tls_expiry": "2027-01-01T00:00:00Z"}
+			}
 		}
 	}
 }
@@ -59,8 +67,10 @@ func (w *world) unhold() {
 			w.also("order clear %s to=%s", r.Name, ep.Name)
 			w.run(w.now.Add(300 * time.Millisecond))
 		}
+		w.also("order ack %s", r.Name) // of an operation that could be ended only now
+		w.run(w.now.Add(time.Second))
 		if c := w.statusOf(r.Name).Condition; c != "ours" {
-			w.also("order restore %s to=%s force=taint,drained", r.Name, r.Endpoints[0].Name)
+			w.also("order restore %s to=%s force=taint,drained,observe", r.Name, r.Endpoints[0].Name)
 			w.run(w.now.Add(5 * time.Second))
 			for _, ep := range r.Endpoints {
 				w.also("order clear %s to=%s", r.Name, ep.Name)
@@ -130,7 +140,7 @@ func (w *world) crashAll() {
 			w.t.Errorf("liveness: %s is not protected: %s", r.Name, was.Why)
 		}
 		w.truth[r.Name+"/"+was.Attached] = probe.Refused
-		w.run(w.now.Add(r.Pace.Interval + max(r.Judge.Sustain, 2*r.Pace.SuspectInterval) + 600*time.Millisecond))
+		w.run(w.now.Add(r.Pace.Interval + max(r.Judge.Sustain, 2*r.Pace.SuspectInterval) + 600*time.Millisecond + stepsTake(r)))
 		is := w.statusOf(r.Name)
 		if r.Mode == policy.Observe {
 			if is.Hold == nil || is.Hold.Gate != "observe" {

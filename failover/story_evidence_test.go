@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,30 +40,26 @@ func (o *oracle) stepped(ev failover.Event, effects []failover.Effect) {
 			o.clears[ev.Command.Resource+"/"+ev.Command.Endpoint] = true
 		}
 	}
-	for _, effect := range effects {
+	for i, effect := range effects {
 		switch f := effect.(type) {
+		case failover.Remember:
+			if i < len(effects)-1 { // who dies after it must have told what comes before it
+				o.breaks(15, "what was seen last is to be remembered before %T", effects[i+1])
+			}
 		case failover.Transact:
 			o.sends(f)
 		case failover.Respond:
 			delete(o.asked, f.ID)
 		case failover.Tell:
 			o.tells(f.Notice)
+		case failover.RunStep:
+			o.ran(f)
 		case failover.Switched:
 			o.claims[f.Record.Op]++
 			if !slices.ContainsFunc(o.made, func(m failover.Record) bool { return m.Op == f.Record.Op }) {
 				o.breaks(12, "%s of %s is told as made, and was not", f.Record.Kind, f.Record.Resource)
 			}
 		}
-	}
-}
-
-func (o *oracle) tells(n failover.Notice) {
-	if n.Over && !o.told[n.Key] {
-		o.breaks(15, "the end of %s is told, and not its beginning", n.Key)
-	}
-	if o.told[n.Key] = true; n.Event == "held" {
-		gate := n.Key[strings.LastIndex(n.Key, ".")+1:]
-		o.told[n.Resource+" held by "+gate] = true
 	}
 }
 
@@ -87,13 +84,13 @@ func (o *oracle) voidBad(time.Time) {
 	}
 }
 
-// reloaded forgets what was seen under another URL.
+// reloaded forgets what was seen under another URL, but for its password.
 func (o *oracle) reloaded(was failover.Config) {
 	for _, r := range o.w.cfg.Resources {
 		for _, ep := range r.Endpoints {
 			same := slices.ContainsFunc(was.Resources, func(old *policy.Resource) bool {
 				i := old.Endpoint(ep.Name)
-				return old.Name == r.Name && i >= 0 && old.Endpoints[i].Target.URL == ep.Target.URL
+				return old.Name == r.Name && i >= 0 && old.Endpoints[i].Target.URL.String() == ep.Target.URL.String()
 			})
 			if !same {
 				delete(o.seen, r.Name+"/"+ep.Name)
@@ -108,15 +105,19 @@ func (o *oracle) restarted() {
 	clear(o.wasOK)
 	clear(o.asked)
 	clear(o.opens)
-	clear(o.told)
+	o.begun = slices.Clone(o.w.cfg.Active)
 	clear(o.pauses)
 	clear(o.local)
 	clear(o.byItself)
+	clear(o.steps.running)
 	o.heard, o.void, o.lost = o.w.now, time.Time{}, o.w.now
 }
 
 // sends judges an opening or a commit at the moment when it is decided on.
 func (o *oracle) sends(f failover.Transact) {
+	if f.Purpose == failover.PurposeClaim {
+		o.claimsOn(f)
+	}
 	if f.Purpose != failover.PurposeOpen && f.Purpose != failover.PurposeCommit {
 		return
 	}
@@ -156,7 +157,10 @@ func (o *oracle) sends(f failover.Transact) {
 	if r.Mode == policy.Observe && rec.Automatic {
 		fault(1, "%s of %s, which is only observed", rec.Kind, r.Name)
 	}
-	if rec.Kind == policy.Failover && !(forced("class") && forced("quorum")) {
+	var s failover.State
+	_ = json.Unmarshal(o.w.get("reattach/state/"+r.Name).Value, &s)
+	fenced := s.Fenced != 0 && s.Fenced == s.Epoch
+	if rec.Kind == policy.Failover && !fenced && !(forced("class") && forced("quorum")) {
 		if why := o.notDown(r, rec); why != "" {
 			fault(2, "failover of %s from %s: %s", r.Name, rec.From, why)
 		}
@@ -185,7 +189,11 @@ func (o *oracle) asksFor(r *policy.Resource, rec failover.Record, fault func(int
 	}
 	verbs := map[policy.Kind]string{policy.Failover: "failover", policy.Switchover: "switchover", policy.FailbackTo: "failback",
 		policy.Restore: "restore", policy.Refresh: "refresh"}
-	for _, a := range o.asked {
+	asks := slices.Collect(maps.Values(o.asked))
+	if len(rec.Steps) > 0 { // who asked may have seen an earlier life end
+		asks = o.asks
+	}
+	for _, a := range asks {
 		if a.Resource == r.Name && a.Verb == verbs[rec.Kind] && slices.Equal(a.Force, rec.Forced) && (a.Endpoint == "" || a.Endpoint == rec.To || rec.Kind == policy.Refresh) {
 			return
 		}
@@ -218,7 +226,7 @@ func (o *oracle) notDown(r *policy.Resource, rec failover.Record) string {
 	if lasted < t.Sustain {
 		return fmt.Sprintf("it lasted %v only: %v", lasted, tail(all))
 	}
-	soft := slices.ContainsFunc(all[len(all)-t.Of:], func(res probe.Result) bool { return !res.Class.Evidence() })
+	soft := slices.ContainsFunc(all[len(all)-t.Of:], func(res probe.Result) bool { return !res.Class.Evidence() && res.Class != probe.Role })
 	if soft && lasted < t.AlsoSustain {
 		return fmt.Sprintf("it lasted %v only, for a class that is evidence by configuration: %v", lasted, tail(all))
 	}
@@ -233,7 +241,7 @@ func tail(all []probe.Result) (last []string) {
 }
 
 func (o *oracle) evidence(r *policy.Resource, name string, c probe.Class) bool {
-	return slices.Contains(r.Judge.AlsoEvidence, c) || c.Evidence() && (c != probe.Garbled || o.wasOK[name])
+	return slices.Contains(r.Judge.AlsoEvidence, c) || c.Evidence() && (c != probe.Garbled || o.wasOK[name]) || c == probe.Role && r.Judge.Expect != nil
 }
 
 // counted are the observations that say anything, but for those that were
@@ -246,6 +254,9 @@ func (o *oracle) counted(r *policy.Resource, name string) (all []probe.Result) {
 		}
 	}
 	for _, res := range o.seen[name] {
+		if res.Class == probe.OK && r.Judge.Expect != nil && res.Facts["writable"] == false { // all that stories expect
+			res.Class = probe.Role
+		}
 		if res.Class != probe.Local && !(res.Class != probe.OK && res.Ended.Before(ended)) {
 			all = append(all, res)
 		}
@@ -324,7 +335,8 @@ func (o *oracle) paces(r *policy.Resource, rec failover.Record, fault func(int, 
 	var s failover.State
 	w := o.w.get("reattach/state/" + r.Name)
 	_ = json.Unmarshal(w.Value, &s)
-	if recent >= policy.DampingLimit && s.Acked != s.Epoch && tried[rec.To] {
+	since := slices.ContainsFunc(s.Recent, func(sw failover.Switch) bool { return sw.Automatic && sw.Epoch > s.Acked })
+	if recent >= policy.DampingLimit && (s.Acked == 0 || since) && tried[rec.To] {
 		fault(11, "%s of %s to %s after %d within the hour", rec.Kind, r.Name, rec.To, recent)
 	}
 	o.notMass(r, rec, fault)

@@ -15,6 +15,7 @@ type plot struct {
 	settings  map[string]string
 	rewinds   bool // a story has rewound stores or strays: together they may break what a restored snapshot voids
 	purposes  []string
+	stepped   []string // resources with steps
 }
 
 func (p *plot) pick(of ...string) string { return of[p.IntN(len(of))] }
@@ -27,7 +28,7 @@ func (p *plot) tell(after, format string, args ...any) {
 func madeUp(seed uint64) []string {
 	p := &plot{Rand: rand.New(rand.NewPCG(seed, 7)), endpoints: map[string][]string{}, settings: map[string]string{}}
 	p.rewinds = p.IntN(4) == 0
-	p.purposes = []string{"read", "open", "open", "commit", "commit", "commit", "close", "resolve", "confirm", "adopt", "state", "control", "sweep"}
+	p.purposes = []string{"read", "open", "open", "commit", "commit", "commit", "close", "resolve", "confirm", "adopt", "state", "control", "sweep", "claim", "step", "step", "after"}
 	for i := range []int{1, 1, 1, 2, 2, 3, 4}[p.IntN(7)] {
 		p.resource(fmt.Sprintf("r%d", i))
 	}
@@ -45,10 +46,14 @@ func (p *plot) resource(name string) {
 	p.endpoints[name] = []string{"a", "b", "c"}[:2+p.IntN(2)]
 	set := "sustain=" + p.pick("50ms", "1s", "1s", "2s", "5s")
 	if p.IntN(3) == 0 {
-		set += " " + p.pick("bootstrap=true", "failback=auto", "mode=observe", "cache=1", "queue=1", "also=auth")
+		set += " " + p.pick("bootstrap=true", "failback=auto", "mode=observe", "cache=1", "queue=1", "also=auth", "expect=writable")
 	}
 	if p.IntN(4) == 0 {
 		set += " handles=2" + p.pick("", " same=1")
+	}
+	if p.IntN(3) == 0 {
+		set += p.pick(" promote=3s", " promote=3s abort=3s", " fence=3s promote=3s abort=3s after=3s", " fence=3s", " fence=3s promote=3s proceed=1", " after=3s")
+		p.stepped = append(p.stepped, name)
 	}
 	p.settings[name] = set
 	p.lines = append(p.lines, "resource "+name+" "+strings.Join(p.endpoints[name], " ")+" "+set)
@@ -75,6 +80,9 @@ func (p *plot) happens() {
 	endpoint := p.pick(p.endpoints[name]...)
 	if p.rewinds && p.IntN(6) == 0 {
 		p.tell(p.after(), "%s", p.pick("snapshot", "rewind", "rewind"))
+	}
+	if len(p.stepped) > 0 && p.IntN(8) == 0 {
+		p.tell(p.after(), "step %s %s %s %s", p.pick(p.stepped...), p.pick("fence", "promote", "promote", "abort", "after"), p.pick("ok", "ok", "fail"), p.pick("5ms", "500ms", "2s", "2999ms", "9s"))
 	}
 	switch p.IntN(25) {
 	case 24:
@@ -122,7 +130,7 @@ func (p *plot) scene(name, endpoint string) {
 		p.tell(p.after(), "%s/%s %s", name, endpoint, p.pick("refused", "timeout"))
 	}
 	if p.IntN(3) == 0 {
-		p.tell(p.pick("1ms", "2ms", "3ms", "4ms", "5ms", "6ms"), "%s", p.pick("kill", "restart", "store down", "stand-still 1.5s", p.order(name), p.hand(name, endpoint)))
+		p.tell(p.pick("1ms", "2ms", "3ms", "4ms", "5ms", "6ms", "1s", "1500ms", "2500ms"), "%s", p.pick("kill", "kill", "restart", "store down", "stand-still 1.5s", p.order(name), p.hand(name, endpoint)))
 		p.tell(p.pick("100ms", "3s"), "store up")
 	}
 }
@@ -145,7 +153,16 @@ func (p *plot) rare(name, endpoint string) {
 		p.tell(p.pick("3m", "11m"), "end")
 		return
 	}
-	p.tell(p.after(), "reboot %s/%s", name, endpoint)
+	switch p.IntN(4) {
+	case 0:
+		p.tell(p.after(), "fact %s/%s writable=%s", name, endpoint, p.pick("true", "true", "false"))
+	case 1:
+		p.tell(p.after(), "fact %s/%s tls_expiry=%s", name, endpoint, p.pick("2026-03-01T12:03:00Z", "2026-03-02T12:00:30Z", "2026-03-09T00:00:00Z", "2027-01-01T00:00:00Z"))
+	case 2:
+		p.tell(p.after(), "misread%s", p.pick("", " a mistake", " another one"))
+	case 3:
+		p.tell(p.after(), "reboot %s/%s", name, endpoint)
+	}
 }
 
 func (p *plot) fate() string {

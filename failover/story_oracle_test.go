@@ -38,10 +38,11 @@ type oracle struct {
 	pauses   map[string]pausing
 	byItself map[string]time.Time // when a ballot was opened that nobody asked for, in this life; by its nonce
 	local    map[string]time.Time // until when a fault of our own suspends judgement on a resource
-	told     map[string]bool      // event and key
+	begun    []failover.Notice    // what was told in this life, or went on from an earlier one
 	claims   map[string]int       // how often Switched was said of an operation
 	kinds    map[string]int
-	back     bool      // the store was rewound
+	back     bool // the store was rewound
+	steps    stepsSeen
 	lost     time.Time // what was begun before then, its observer may never learn: he died, or was reloaded
 }
 
@@ -73,7 +74,7 @@ type pausing struct {
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, seen: map[string][]probe.Result{}, wasOK: map[string]bool{}, asked: map[uint64]asking{}, clears: map[string]bool{},
 		ours: map[string]uint64{}, opened: map[string]question{}, faults: map[string][]string{}, meant: map[string]*policy.Resource{}, auto: map[string][]madeAt{},
-		acked: map[string]time.Time{}, opens: map[string][]time.Time{}, pauses: map[string]pausing{}, byItself: map[string]time.Time{}, local: map[string]time.Time{}, told: map[string]bool{},
+		acked: map[string]time.Time{}, opens: map[string][]time.Time{}, pauses: map[string]pausing{}, byItself: map[string]time.Time{}, local: map[string]time.Time{},
 		claims: map[string]int{}, kinds: map[string]int{}, heard: w.now}
 }
 
@@ -162,7 +163,7 @@ func (o *oracle) ballotOpened(was, is keys, changed map[string]bool) {
 		}
 		o.opened[b.Nonce] = question{b, is[key].ModifyIndex, was.indexes(r), o.w.now, r.Name}
 		sent, byItself := o.byItself[b.Nonce]
-		if !byItself {
+		if !byItself || b.Confirms != "" {
 			continue // a person does not wait, and a former life did not know
 		}
 		o.opens[r.Name] = append(o.opens[r.Name], sent)
@@ -336,7 +337,7 @@ func (o *oracle) switched(r *policy.Resource, rec failover.Record, old, now fail
 		}
 	}
 	for key := range changed {
-		if !strings.HasPrefix(key, "reattach/history/"+r.Name+"/") && key != stateKey && !slices.Contains(handleKeys(r), key) {
+		if !strings.HasPrefix(key, "reattach/history/"+r.Name+"/") && !strings.HasPrefix(key, "reattach/after/"+r.Name+"/") && key != stateKey && !slices.Contains(handleKeys(r), key) {
 			o.breaks(1, "%s of %s changed %s", rec.Kind, r.Name, key)
 		}
 	}
@@ -345,6 +346,7 @@ func (o *oracle) switched(r *policy.Resource, rec failover.Record, old, now fail
 		o.breaks(12, "the operation %s landed twice", rec.Op)
 	}
 	o.made = append(o.made, rec)
+	o.stepsBehind(r, rec, old)
 	if rec.Kind != policy.Adopt {
 		o.byBallot(r, rec, was, is)
 	}

@@ -45,6 +45,9 @@ func (w *world) wreckBy(words []string) bool {
 			clear(w.watched) // all watches wake
 			clear(w.wreck.aliens)
 			w.oracle.rewound(w.wreck.ours)
+			if w.watcher != nil {
+				w.watcher.rewound = true
+			}
 		}
 	case "stray":
 		d, err := time.ParseDuration(words[2])
@@ -62,6 +65,10 @@ func (w *world) wreckBy(words []string) bool {
 			if send, ok := item.ev.(sending); ok {
 				w.wreck.strays = append(w.wreck.strays, stray{w.now, send.Transact})
 			}
+		}
+		w.ends(true)
+		if len(words) > 1 { // empty-handed: a disk that was slow has taken nothing yet
+			w.cfg.Seen, w.cfg.Active = nil, nil
 		}
 		w.boot()
 	case "lag":

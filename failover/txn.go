@@ -91,6 +91,29 @@ func closeOps(resource string, index uint64) []Op {
 	}
 }
 
+// voteOps casts a vote on the ballot that has index. What may be left of an earlier
+// vote of this observer's gives way.
+func voteOps(resource string, index uint64, v Vote) []Op {
+	return []Op{
+		{Verb: CheckIndex, Key: ballotKey(resource), Index: index},
+		{Verb: Set, Key: voteKey(resource, v.Observer), Value: encode(v)},
+	}
+}
+
+// vetoOps closes the ballot that has index, and leaves the vote that closed it
+// for the opener to read and to remove.
+func vetoOps(resource string, index uint64, v Vote) []Op {
+	return append(closeOps(resource, index), Op{Verb: Set, Key: voteKey(resource, v.Observer), Value: encode(v)})
+}
+
+// sweepOps removes what is left of a ballot that was closed.
+func sweepOps(resource string) []Op {
+	return []Op{
+		{Verb: CheckNotExists, Key: ballotKey(resource)},
+		{Verb: DeleteTree, Key: ballotTree(resource)},
+	}
+}
+
 // resolveOps makes sure that the ballot with index is closed, whatever became
 // of a commit that named it. It succeeds if the ballot is gone already.
 func resolveOps(resource string, index uint64) []Op {
@@ -109,7 +132,7 @@ func commitOps(r *policy.Resource, rd *Reading, ballot uint64, s State, rec Reco
 	for i, h := range r.Handles {
 		ops = append(ops, writeHandle(h, rd.Handles[i], target))
 	}
-	return append(ops, recordOps(rec)...)
+	return append(append(ops, recordOps(rec)...), afterDue(r, rec)...)
 }
 
 // adoptOps records what the handles are, and writes none.
@@ -296,7 +319,7 @@ func conditionOfOurs(r *policy.Resource, s State, named int, exact bool, strange
 
 // withSwitch returns the state after a switch, and the taint that it leaves.
 func withSwitch(s State, sw Switch, r *policy.Resource, why string) State {
-	s.Epoch, s.Attached, s.Op = sw.Epoch, sw.To, sw.Op
+	s.Epoch, s.Attached, s.Op, s.Fenced, s.FenceLost = sw.Epoch, sw.To, sw.Op, 0, ""
 	s.Recent = append(append([]Switch(nil), s.Recent...), sw)
 	if n := len(s.Recent); n > recentSwitches {
 		s.Recent = s.Recent[n-recentSwitches:]

@@ -47,7 +47,7 @@ func newLedger(t *testing.T) *ledger {
 	return l
 }
 
-func encode(t *testing.T, v any) []byte {
+func encode(t testing.TB, v any) []byte {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -206,7 +206,8 @@ func TestEveryGuard(t *testing.T) {
 		ops    func(*ledger, *failover.Reading) []failover.Op
 		ballot bool
 		harms  map[string]harm
-	}{"open": {opening, false, openHarms}, "commit": {committing, true, commitHarms}, "adopt": {adopting, false, adoptHarms}} {
+	}{"open": {opening, false, openHarms}, "commit": {committing, true, commitHarms}, "adopt": {adopting, false, adoptHarms},
+		"claim": {claiming, true, claimHarms}, "further": {claimingFurther, false, furtherHarms}} {
 		l := newLedger(t)
 		if tt.ballot {
 			l.must(opening(l, l.read())...)
@@ -369,5 +370,43 @@ func TestSizes(t *testing.T) {
 	ops := failover.CommitOps(r, rd, 5, failover.State{}, failover.Record{Resource: "orders-db", Epoch: 999}, 1)
 	if err := failover.CheckOps(ops); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestVotes: a vote is cast on the ballot that it names, and on no other; a veto
+// closes that ballot and can still be read; what is left is swept, but never a
+// vote on a ballot that is open.
+func TestVotes(t *testing.T) {
+	l := newLedger(t)
+	l.must(opening(l, l.read())...)
+	index, vote := l.get(ballot).ModifyIndex, failover.Vote{Nonce: "ours", Observer: "mon-b"}
+	const key = "reattach/ballot/orders-db/mon-b"
+	for what, ops := range map[string]func(uint64) []failover.Op{
+		"a vote": func(i uint64) []failover.Op { return failover.VoteOps("orders-db", i, vote) },
+		"a veto": func(i uint64) []failover.Op { return failover.VetoOps("orders-db", i, vote) },
+	} {
+		if l.clone().try(ops(index + 1)).OK {
+			t.Errorf("%s is cast on another ballot than it names", what)
+		}
+		if c := l.clone(); !c.try(ops(index)).OK || !c.get(key).Exists() || c.get(ballot).Exists() != (what == "a vote") {
+			t.Errorf("%s: ballot %v, vote %v", what, c.get(ballot), c.get(key))
+		}
+		old := l.clone()
+		put(key, `{"nonce":"of an earlier ballot"}`)(old)
+		if old.must(ops(index)...); !strings.Contains(string(old.get(key).Value), `"ours"`) {
+			t.Errorf("%s does not replace the one on an earlier ballot", what)
+		}
+	}
+	if l.must(failover.VoteOps("orders-db", index, vote)...); l.clone().try(failover.SweepOps("orders-db")).OK {
+		t.Error("the votes on an open ballot are swept")
+	}
+	c := l.clone()
+	c.must(failover.VetoOps("orders-db", index, vote)...)
+	rd := l.read()
+	if c.try(committing(l, rd)).OK {
+		t.Error("a switch lands after a veto")
+	}
+	if c.must(failover.SweepOps("orders-db")...); c.get(key).Exists() {
+		t.Error("the vote of a closed ballot is left")
 	}
 }

@@ -15,8 +15,35 @@ type Status struct {
 	AsOf      time.Time        `json:"as_of"`
 	Blind     string           `json:"blind,omitempty"` // why it cannot judge; empty: it can
 	Paused    string           `json:"paused,omitempty"`
-	Resources []ResourceStatus `json:"resources"` // those that need a person first
+	Resources []ResourceStatus `json:"resources"`           // those that need a person first
+	Observers []ObserverStatus `json:"observers,omitempty"` // every configured one, where there are several
 	Notices   []Notice         `json:"notices,omitempty"`
+	Notifiers []NotifierStatus `json:"notifiers,omitempty"`
+}
+
+// ObserverStatus is one observer in a [Status] as the one who is asked sees him.
+type ObserverStatus struct {
+	Name    string    `json:"name"`
+	Self    bool      `json:"self,omitempty"` // the one who is asked
+	Answers bool      `json:"answers"`
+	Since   time.Time `json:"since,omitzero"` // since when he does, or does not; zero: he was not asked yet
+	Zone    string    `json:"zone,omitempty"`
+	Version string    `json:"version,omitempty"`
+	Blind   string    `json:"blind,omitempty"` // why he cannot judge
+	Error   string    `json:"error,omitempty"` // why he does not answer
+	// Differs names the resources of which he has another configuration: there his
+	// vote counts for nothing.
+	Differs []string `json:"differs,omitempty"`
+}
+
+// Health is how an observer is, as the others ask for it.
+type Health struct {
+	Observer string `json:"observer"`
+	Zone     string `json:"zone,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Blind    string `json:"blind,omitempty"` // why he cannot judge; empty: he can
+	// Hashes stand for what each resource means to him, by its name.
+	Hashes map[string]string `json:"hashes"`
 }
 
 // ResourceStatus is one resource in a [Status].
@@ -24,7 +51,7 @@ type ResourceStatus struct {
 	Name      string           `json:"name"`
 	Protocol  string           `json:"protocol"`
 	Mode      string           `json:"mode"`
-	Activity  string           `json:"activity"`  // init, steady, suspect, confirm, commit, hold
+	Activity  string           `json:"activity"`  // init, steady, suspect, confirm, steps, commit, hold
 	Condition string           `json:"condition"` // of its handles
 	Detail    string           `json:"detail,omitempty"`
 	Attached  string           `json:"attached,omitempty"`
@@ -36,8 +63,21 @@ type ResourceStatus struct {
 	Hold      *Hold            `json:"hold,omitempty"`
 	Outage    *Outage          `json:"outage,omitempty"`
 	Paused    string           `json:"paused,omitempty"`
+	Operation string           `json:"operation,omitempty"` // a switch whose steps are under way
+	Steps     []StepEnd        `json:"steps,omitempty"`     // of it, that have ended
+	GivenUp   *GivenUp         `json:"given_up,omitempty"`  // the last one that ended here without its switch, in this epoch
 	Endpoints []EndpointStatus `json:"endpoints"`
 	Handles   []HandleStatus   `json:"handles"`
+}
+
+// GivenUp is an operation whose steps had begun, and which ended without its switch.
+type GivenUp struct {
+	Kind  policy.Kind `json:"kind"`
+	To    string      `json:"to"`
+	Why   string      `json:"why"`
+	At    time.Time   `json:"at"` // by this observer's clock
+	Steps []StepEnd   `json:"steps,omitempty"`
+	epoch uint64
 }
 
 // EndpointStatus is one endpoint in a [ResourceStatus].
@@ -92,23 +132,17 @@ type Explanation struct {
 	Last     *policy.Decision `json:"last_decision,omitempty"` // the last wanted switch, made or not
 	Target   string           `json:"last_target,omitempty"`
 	IfDown   policy.Decision  `json:"if_attached_died_now"`
-	Vote     *Vote            `json:"vote,omitempty"` // this observer's last one
+	Vote     *Vote            `json:"vote,omitempty"`  // this observer's last one
+	Heard    []Heard          `json:"heard,omitempty"` // what the others voted last
 	History  []Record         `json:"history,omitempty"`
+	Told     []Told           `json:"told,omitempty"` // the last notices about it, newest first
 }
 
-// Notice is something that a person should hear of, once.
-type Notice struct {
-	Key      string    `json:"key"` // the same for the same matter
-	Event    string    `json:"event"`
-	Urgent   bool      `json:"urgent,omitempty"`
-	Resource string    `json:"resource,omitempty"`
-	Text     string    `json:"text"`           // one sentence
-	Next     string    `json:"next,omitempty"` // the command to type
-	Outage   string    `json:"outage,omitempty"`
-	At       time.Time `json:"at"`
-	Over     bool      `json:"over,omitempty"` // recovered or acknowledged
-
-	acked bool // by a person, though it lasts
+// Heard is what another observer voted last, as this one learnt it.
+type Heard struct {
+	Vote     Vote      `json:"vote"`
+	At       time.Time `json:"at"`                 // when it was learnt, by this observer's clock
+	Attached string    `json:"attached,omitempty"` // the endpoint that was attached then
 }
 
 // Command is what a person asks of the engine.

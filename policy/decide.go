@@ -19,7 +19,7 @@ type Passage struct {
 type Candidacy struct {
 	Endpoint string `json:"endpoint"`
 	// Reason is empty if it may be the target; else attached, taint, drained,
-	// same_server, damping, not_chosen or a state.
+	// requirement, same_server, damping, votes, not_chosen or a state.
 	Reason string `json:"reason,omitempty"`
 	Why    string `json:"why"`
 }
@@ -77,21 +77,26 @@ func (d Decision) ClosedAt(gates []Gate, stage Stage) Passage {
 // Act reports whether all gates are open.
 func (d Decision) Act() bool { return d.Closed().Gate == "" }
 
-// Protected asks Decide as if the attached endpoint were down and every
-// observer said so: would a failover happen now, and to where?
+// Protected asks Decide as if the attached endpoint were down and every observer
+// said so who answers: would a failover happen now, and to where?
 func Protected(gates []Gate, s Situation) Decision {
 	s.Kind, s.Automatic, s.Forced, s.Target = Failover, true, nil, -1
 	s.Endpoints = slices.Clone(s.Endpoints)
 	for i := range s.Endpoints {
 		s.Endpoints[i].Fresh = s.Endpoints[i].Verdict.State == Up
 	}
+	s.Supposed = true
 	if s.Attached >= 0 {
 		s.Endpoints[s.Attached].Verdict = Verdict{State: Down}
 	}
-	s.Tally = Tally{Observers: s.Tally.Observers, Down: s.Tally.Observers, Zones: s.Tally.Zones, Up: make([]int, len(s.Endpoints))}
+	t := s.Tally
+	if t.Answering == 0 {
+		t.Answering = t.Observers
+	}
+	s.Tally = Tally{Observers: t.Observers, Down: t.Answering, Zones: t.Zones, Up: make([]int, len(s.Endpoints)), Said: t.Health}
 	for i, e := range s.Endpoints {
 		if e.Verdict.State == Up {
-			s.Tally.Up[i] = s.Tally.Observers
+			s.Tally.Up[i] = t.Answering
 		}
 	}
 	return Decide(gates, &s)
@@ -107,7 +112,7 @@ func (s *Situation) candidate() (int, []Candidacy) {
 			reason, why = "not_chosen", s.Endpoints[target].Name+" comes before it"
 		}
 		if reason == "" {
-			target, why = i, describe(e.Verdict)
+			target, why = i, e.Verdict.Describe()
 		}
 		all = append(all, Candidacy{e.Name, reason, why})
 	}
@@ -142,7 +147,13 @@ func (s *Situation) unfit(i int) (reason, why string) {
 	if reason, why := s.unsafe(e); reason != "" {
 		return reason, why
 	}
-	return s.unwell(i)
+	if reason, why := s.unwell(i); reason != "" {
+		return reason, why
+	}
+	if unmet := Unmet(s.required(), e.Facts); len(unmet) > 0 && !slices.Contains(s.Forced, "requirement") {
+		return "requirement", "it does not meet what is required: " + strings.Join(unmet, ", ")
+	}
+	return "", ""
 }
 
 // unsafe turns down an endpoint that may have missed writes or is in a
@@ -171,18 +182,16 @@ func (s *Situation) unwell(i int) (reason, why string) {
 	case slices.Contains(s.Forced, "candidate"):
 		return "", ""
 	case e.Verdict.State != Up:
-		return e.Verdict.State.String(), fmt.Sprintf("it is %s", describe(e.Verdict))
+		return e.Verdict.State.String(), fmt.Sprintf("it is %s", e.Verdict.Describe())
 	case !e.Fresh:
+		if s.Kind != Failover {
+			return "unknown", "it was up, but has not answered since it was asked for"
+		}
 		return "unknown", "it was up, but has not answered since the suspicion"
+	case s.Tally.Voted && s.Tally.Up[i] < s.Tally.Majority():
+		return "votes", fmt.Sprintf("%d of %d observers find it up; %d needed", s.Tally.Up[i], s.Tally.Observers, s.Tally.Majority())
 	}
 	return "", ""
-}
-
-func describe(v Verdict) string {
-	if why := v.Why(); why != v.State.String() {
-		return fmt.Sprintf("%s (%s)", v.State, why)
-	}
-	return v.State.String()
 }
 
 // noCandidate says in one sentence why nobody can take over.

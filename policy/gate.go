@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/probe"
@@ -74,6 +75,8 @@ type Standing struct {
 	Drained  string // by whom and why; empty if it is not
 	Tried    bool   // attached, or left, within the last hour
 	ServerID string // the protocol's true server id, if it has one
+	// Facts were learned since the suspicion, or the person's command.
+	Facts probe.Facts
 }
 
 // Tally is what a ballot has come to.
@@ -81,8 +84,14 @@ type Tally struct {
 	Observers int // that are configured
 	Down      int // votes that the attached endpoint is down
 	Veto      string
-	Zones     int   // distinct zones among the down votes
-	Up        []int // for each endpoint: votes that it is up
+	Zones     int      // distinct zones among the down votes
+	Up        []int    // for each endpoint: votes that it is up
+	Voted     bool     // a ballot is open: who is not counted has not said so
+	Said      []string // what each of the other observers voted, in words
+	// Answering are the observers who could vote now, this one included, as far as
+	// is known; Health says of each other one whether he could. 0: all of them.
+	Answering int
+	Health    []string
 }
 
 // Majority is the number of votes that a quorum takes.
@@ -95,8 +104,9 @@ type Situation struct {
 	Kind      Kind
 	Automatic bool // nobody asked for it
 	Forced    []string
-	Attached  int // -1: none
-	Target    int // -1: the first candidate
+	Attached  int  // -1: none
+	Supposed  bool // that the attached endpoint is down: nobody says so
+	Target    int  // -1: the first candidate
 	Endpoints []Standing
 
 	Paused    string // by whom, why and how long; empty: not
@@ -108,9 +118,17 @@ type Situation struct {
 	Fleet     int    // automatic ones of all resources within the last minute
 	Acked     bool   // a person acknowledged since the last switch
 	MassAcked bool   // and since what is attached failed
-	Step      string // an operation under way
-	Mass      Mass
-	Tally     Tally
+	Step      string // another operation under way
+	// TwoWritable says why two endpoints may take writes, since a promotion that
+	// was not followed by its switch; empty: they do not, or a person acknowledged.
+	TwoWritable string
+	// Fenced says that the attached endpoint was fenced in this epoch: it counts
+	// as down, whatever it or anybody says.
+	Fenced bool
+	// Confirms says that this is the ballot after an operation's own steps.
+	Confirms bool
+	Mass     Mass
+	Tally    Tally
 }
 
 // Limits of automatic switches.
@@ -126,8 +144,8 @@ type Stage uint8
 
 // The stages.
 const (
-	Local  Stage = iota // by what this observer knows
-	Ballot              // by the votes of a ballot
+	Local  Stage = iota // by what this observer knows, and again by the votes
+	Ballot              // by the votes of a ballot only
 )
 
 // Gate is one named condition that must hold before a switch.
@@ -161,13 +179,14 @@ func Gates() []Gate {
 		{"step", Local, allKinds, false, checkStep},
 		{"quorum", Ballot, withVotes, true, checkQuorum},
 		{"mass_failure", Ballot, []Kind{Failover}, true, checkMass},
-		{"candidate", Ballot, allKinds, false, checkCandidate},
+		{"candidate", Local, allKinds, false, checkCandidate},
 	}
 }
 
-// Waivable returns the names that a person may force: those of gates, and the
-// reasons for which a candidate is turned down. Forcing "candidate" takes a
-// target that is not up; there has to be one all the same.
+// Waivable returns the names that a person may force: those of gates, the
+// reasons for which a candidate is turned down, and the mode observe. Forcing "candidate" takes a
+// target that is not up; there has to be one all the same. Forcing "fence" or
+// "promote" leaves that step out.
 func Waivable() []string {
 	var names []string
 	for _, g := range Gates() {
@@ -175,7 +194,7 @@ func Waivable() []string {
 			names = append(names, g.Name)
 		}
 	}
-	return append(names, "candidate", "taint", "drained")
+	return append(names, "candidate", "taint", "drained", "requirement", "observe", Fence, Promote)
 }
 
 func checkPaused(s *Situation) (bool, string) {
@@ -229,53 +248,28 @@ func checkClass(s *Situation) (bool, string) {
 	e := s.Endpoints[s.Attached]
 	v := e.Verdict
 	switch {
+	case s.Supposed:
+		return true, fmt.Sprintf("supposing that %s were down", e.Name)
+	case s.Fenced:
+		return true, e.Name + " was fenced: whatever it answers does not matter"
 	case v.State == Down:
-		return true, fmt.Sprintf("%s is %s", e.Name, describe(v))
+		return true, fmt.Sprintf("%s is %s", e.Name, v.Describe())
 	case v.State == Suspect && v.Recovering():
 		return false, fmt.Sprintf("%s was %s, and answers again", e.Name, v.Why())
 	case !s.Automatic && v.State == Suspect && CountsAsBad(v, s.Resource.Judge):
-		return true, fmt.Sprintf("%s is suspect: %s; a person does not wait for sustain", e.Name, v.Why())
+		return true, fmt.Sprintf("%s is %s; a person does not wait for sustain", e.Name, v.Describe())
 	case v.State == Suspect && !CountsAsBad(v, s.Resource.Judge):
 		return false, fmt.Sprintf("%s answers %s: %s", e.Name, v.Why(), notEvidence(v.Class))
+	case v.State == Suspect && v.unexpected():
+		return false, fmt.Sprintf("%s is %s; that has not lasted long enough yet", e.Name, v.Describe())
 	case v.State == Suspect:
 		return false, fmt.Sprintf("%s is suspect (%s), not down yet", e.Name, v.Why())
 	}
 	return false, fmt.Sprintf("%s is %s", e.Name, v.State)
 }
 
-// CountsAsBad reports whether what v rests on is evidence of failure under t.
-func CountsAsBad(v Verdict, t Thresholds) bool {
-	if slices.Contains(t.AlsoEvidence, v.Class) {
-		return true
-	}
-	return v.Class.Evidence() && (v.Class != probe.Garbled || v.WasOK)
-}
-
-// notEvidence says why a class does not call for a switch.
-func notEvidence(c probe.Class) string {
-	switch c {
-	case probe.Auth:
-		return "the server is alive and rejects our credentials; a standby would mostly do the same"
-	case probe.TLS:
-		return "TLS settings or certificates are at fault; a standby would mostly fail the same way"
-	case probe.Misconfigured:
-		return "the server is alive and lacks what the URL names; mend the configuration"
-	case probe.NoAddress:
-		return "its name has no address; that is for DNS to mend"
-	case probe.Overloaded:
-		return "the server is alive and has too much to do; a switch would move the load, not lift it"
-	case probe.Degraded:
-		return "the server is alive and serves in part"
-	case probe.Role:
-		return "the server is alive in another role"
-	case probe.Garbled:
-		return "it never spoke this protocol: does the URL name the right port?"
-	}
-	return "no evidence of failure"
-}
-
 func checkPace(s *Situation) (bool, string) {
-	if s.Automatic && s.Fleet >= PaceLimit {
+	if s.Automatic && !s.Confirms && s.Fleet >= PaceLimit { // what was in flight goes on
 		return false, fmt.Sprintf("%d automatic switches in the last minute, over all resources: the limit is %d", s.Fleet, PaceLimit)
 	}
 	return true, fmt.Sprintf("%d of %d automatic switches in the last minute", s.Fleet, PaceLimit)
@@ -308,6 +302,9 @@ func checkStep(s *Situation) (bool, string) {
 	if s.Step != "" {
 		return false, "an operation is under way: " + s.Step
 	}
+	if s.TwoWritable != "" {
+		return false, "two endpoints may take writes: " + s.TwoWritable
+	}
 	return true, "no other operation is under way"
 }
 
@@ -317,11 +314,27 @@ func checkQuorum(s *Situation) (bool, string) {
 	if s.Kind != Failover {
 		return quorumForTarget(s)
 	}
+	if s.Fenced {
+		return true, "it was fenced: no vote on it is needed"
+	}
 	if t.Veto != "" && s.Resource.Veto {
 		return false, "vetoed: " + t.Veto
 	}
 	text := fmt.Sprintf("%d of %d observers say it is down; %d needed", t.Down, t.Observers, need)
-	return t.Down >= need, text
+	if s.Supposed {
+		if text = fmt.Sprintf("supposing that %d of %d observers said so; %d needed", t.Down, t.Observers, need); t.Down < t.Observers {
+			text = fmt.Sprintf("%d of %d observers could say so now; %d needed", t.Down, t.Observers, need)
+		}
+	}
+	return t.Down >= need, text + t.said()
+}
+
+// said tells what the others voted; empty if there is nobody else.
+func (t Tally) said() string {
+	if len(t.Said) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(t.Said, ", ")
 }
 
 func quorumForTarget(s *Situation) (bool, string) {
@@ -330,8 +343,8 @@ func quorumForTarget(s *Situation) (bool, string) {
 		return true, "there is no target to vote on"
 	}
 	up := s.Tally.Up[target]
-	return up >= s.Tally.Majority(), fmt.Sprintf("%d of %d observers say that %s is up; %d needed",
-		up, s.Tally.Observers, s.Endpoints[target].Name, s.Tally.Majority())
+	return up >= s.Tally.Majority(), fmt.Sprintf("%d of %d observers say that %s is up; %d needed%s",
+		up, s.Tally.Observers, s.Endpoints[target].Name, s.Tally.Majority(), s.Tally.said())
 }
 
 func checkMass(s *Situation) (bool, string) {
@@ -351,7 +364,7 @@ func checkMass(s *Situation) (bool, string) {
 func checkCandidate(s *Situation) (bool, string) {
 	target, all := s.candidate()
 	if target >= 0 {
-		return true, fmt.Sprintf("%s is %s", s.Endpoints[target].Name, describe(s.Endpoints[target].Verdict))
+		return true, fmt.Sprintf("%s is %s", s.Endpoints[target].Name, s.Endpoints[target].Verdict.Describe())
 	}
 	return false, noCandidate(all)
 }

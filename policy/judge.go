@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/probe"
@@ -112,8 +113,9 @@ func (r *run) observeGood(o probe.Result, t Thresholds) {
 }
 
 func (r *run) observeBad(o probe.Result, t Thresholds, wasOK bool) {
+	t = t.of(o.Kind)
 	r.good, r.state, r.class, r.code, r.err = 0, Suspect, o.Class, o.Code, o.Err
-	hard := o.Class.Evidence() && (o.Class != probe.Garbled || wasOK)
+	hard := t.hard(o.Class, wasOK)
 	switch {
 	case hard, slices.Contains(t.AlsoEvidence, o.Class):
 		r.window, r.hard = r.window<<1|1, r.hard<<1
@@ -136,6 +138,40 @@ func (r *run) observeBad(o probe.Result, t Thresholds, wasOK bool) {
 	if r.enough(o, t, hard) {
 		r.state = Down
 	}
+}
+
+// hard reports whether a class is evidence by itself: garbage only from who has
+// been OK before, and another role only where something else is expected.
+func (t Thresholds) hard(c probe.Class, wasOK bool) bool {
+	switch c {
+	case probe.Garbled:
+		return wasOK
+	case probe.Role:
+		return len(t.Expect) > 0
+	}
+	return c.Evidence()
+}
+
+// Expected returns a conversation with what is attached as it is to be judged:
+// one that taught something else than t expects is of class role. What is not
+// known is no evidence.
+func (t Thresholds) Expected(o probe.Result) probe.Result {
+	if o.Class != probe.OK || len(o.Facts) == 0 {
+		return o
+	}
+	var unmet []string
+	for _, q := range t.Expect {
+		if _, known := o.Facts[q.Fact]; !known {
+			continue
+		}
+		if ok, why := q.Met(o.Facts); !ok {
+			unmet = append(unmet, why)
+		}
+	}
+	if len(unmet) > 0 {
+		o.Class, o.Err = probe.Role, strings.Join(unmet, ", ")
+	}
+	return o
 }
 
 // enough reports whether there is enough evidence for down. What counts only
@@ -174,16 +210,27 @@ func (v Verdict) At(now time.Time, pace probe.Pace, timeout time.Duration) Verdi
 	if s := v.runs[probe.Session].lastSeen; s.After(last) {
 		last = s
 	}
-	if now.Sub(last) <= 3*(pace.Interval+timeout) && now.Sub(fresh) <= 3*(pace.FreshInterval+timeout) {
+	if now.Sub(last) <= Silence(pace.Interval, timeout) && now.Sub(fresh) <= Silence(pace.FreshInterval, timeout) {
 		return v
 	}
 	return Verdict{Since: now, WasOK: v.WasOK, Kind: v.Kind, Class: v.Class, Code: v.Code, Err: v.Err}
 }
 
+// Silence is how long nothing may be seen of what is asked each interval, before
+// what was seen last counts for nothing: the time that three probes may take.
+func Silence(interval, timeout time.Duration) time.Duration { return 3 * (interval + timeout) }
+
 // Void returns a verdict without the evidence: the observer itself stood
 // still, so whatever it saw across the gap is worth nothing.
 func (v Verdict) Void(now time.Time) Verdict {
 	return Verdict{Since: now, WasOK: v.WasOK}
+}
+
+// Forget returns a verdict without what one kind of conversation came to, which
+// is not had any more.
+func (v Verdict) Forget(k probe.Kind, now time.Time) Verdict {
+	v.runs[k] = run{}
+	return v.worst(now)
 }
 
 // FirstBad returns when the run that makes the endpoint suspect or down began;
@@ -200,10 +247,30 @@ func (v Verdict) SeenOK(since time.Time) bool {
 	return !ok.IsZero() && !ok.Before(since)
 }
 
-// Why says in a few words what the verdict rests on: "refused", "auth 1045".
+// unexpected reports whether the verdict rests on facts: the server itself found
+// nothing wrong.
+func (v Verdict) unexpected() bool { return v.Class == probe.Role && v.Code == "" && v.Err != "" }
+
+// Describe says in a few words what is believed, and why: "down (refused)", "up,
+// but not what expect says (writable is false)".
+func (v Verdict) Describe() string {
+	if v.unexpected() {
+		return "up, but not what expect says (" + v.Err + ")"
+	}
+	if why := v.Why(); why != v.State.String() {
+		return fmt.Sprintf("%s (%s)", v.State, why)
+	}
+	return v.State.String()
+}
+
+// Why says in a few words what the verdict rests on: "refused", "auth 1045", "not
+// what expect says: writable is false".
 func (v Verdict) Why() string {
 	if v.Class == probe.None || v.Class == probe.OK {
 		return v.State.String()
+	}
+	if v.unexpected() {
+		return "not what expect says: " + v.Err
 	}
 	if v.Code != "" {
 		return v.Class.String() + " " + v.Code

@@ -14,11 +14,12 @@ import (
 // TestJudgeStories tells, for each story, line by line, what an endpoint is
 // believed to be. The language of a story:
 //
-//	thresholds [bad=3] [of=3] [rise=2] [sustain=10s] [also=CLASS] [also_sustain=60s]
+//	thresholds [bad=3] [of=3] [rise=2] [sustain=10s] [also=CLASS] [also_sustain=60s] [expect=FACT] [write_sustain=0s]
 //	pace       [interval=1s] [fresh=10s] [timeout=2s]
-//	+AFTER     session|fresh|write CLASS [CODE] [took=TIME] [hint] [xN] [every=TIME]
+//	+AFTER     session|fresh|write CLASS [CODE] [took=TIME] [hint] [xN] [every=TIME] [fact:NAME=VALUE]
 //	+AFTER     look      # what the verdict is worth by now
 //	+AFTER     void      # the observer itself stood still
+//	+AFTER     forget    # nothing is written any more
 //
 // AFTER counts from the line before; an observation begins then.
 func TestJudgeStories(t *testing.T) {
@@ -60,6 +61,9 @@ func (j *judging) line(words []string) {
 	case "look":
 		j.verdict = j.verdict.At(j.now, j.pace, j.timeout)
 		j.say(words[1:], j.now)
+	case "forget":
+		j.verdict = j.verdict.Forget(probe.Write, j.now)
+		j.say(words[1:], j.now)
 	case "void":
 		j.verdict = j.verdict.Void(j.now)
 		j.say(words[1:], j.now)
@@ -86,6 +90,10 @@ func (j *judging) settings(words []string) {
 			j.thresholds.AlsoSustain = max(j.thresholds.AlsoSustain, time.Minute)
 		case "also_sustain":
 			j.thresholds.AlsoSustain = duration(j.t, value)
+		case "expect":
+			j.thresholds.Expect = append(j.thresholds.Expect, require(j.t, value))
+		case "write_sustain":
+			j.thresholds.WriteSustain = duration(j.t, value)
 		default:
 			j.t.Fatalf("unknown threshold %q", word)
 		}
@@ -108,6 +116,8 @@ func (j *judging) observe(words []string) {
 			every = duration(j.t, value)
 		case word == "hint":
 			o.Hint = true
+		case strings.HasPrefix(name, "fact:"):
+			o.Facts = probe.Facts{strings.TrimPrefix(name, "fact:"): fact(value)}
 		case word[0] == 'x':
 			times, _ = strconv.Atoi(word[1:])
 		default:
@@ -119,7 +129,7 @@ func (j *judging) observe(words []string) {
 			j.now = j.now.Add(every)
 		}
 		o.Began, o.Ended = j.now, j.now.Add(took)
-		j.verdict = policy.Judge(j.verdict, o, j.thresholds)
+		j.verdict = policy.Judge(j.verdict, j.thresholds.Expected(o), j.thresholds)
 		j.say(words[:2], o.Ended)
 	}
 }

@@ -19,6 +19,9 @@ func drawThresholds(t *rapid.T) policy.Thresholds {
 	if rapid.Bool().Draw(t, "also") {
 		th.AlsoEvidence, th.AlsoSustain = []probe.Class{probe.TLS, probe.Overloaded}, 10*time.Second
 	}
+	if rapid.Bool().Draw(t, "expects") {
+		th.Expect = []policy.Requirement{writable}
+	}
 	return th
 }
 
@@ -50,6 +53,7 @@ type heard struct {
 func (h *oracle) see(o probe.Result, t policy.Thresholds) {
 	h.wasOK = h.wasOK || o.Class == probe.OK
 	this := heard{Result: o, hard: o.Class.Evidence() && (o.Class != probe.Garbled || h.wasOK)}
+	this.hard = this.hard || o.Class == probe.Role && len(t.Expect) > 0
 	this.also = this.hard || slices.Contains(t.AlsoEvidence, o.Class)
 	this.said = this.also || o.Class.Answered()
 	h.seen = append(h.seen, this)
@@ -109,7 +113,7 @@ func TestDownWantsEvidence(t *testing.T) {
 				continue
 			}
 			reached++
-			if !v.Class.Evidence() && !slices.Contains(th.AlsoEvidence, v.Class) {
+			if !v.Class.Evidence() && !slices.Contains(th.AlsoEvidence, v.Class) && (v.Class != probe.Role || th.Expect == nil) {
 				t.Fatalf("down because of %s", v.Class)
 			}
 		}
@@ -191,6 +195,15 @@ func drawSituation(t *rapid.T) *policy.Situation {
 	return s
 }
 
+// writable is the requirement of that name.
+var writable = func() policy.Requirement {
+	r, err := policy.ParseRequirement("writable", []probe.Fact{{Name: "writable", Type: "bool"}})
+	if err != nil {
+		panic(err)
+	}
+	return r
+}()
+
 var changes = []func(*rapid.T, *policy.Situation){
 	func(t *rapid.T, s *policy.Situation) {
 		e := someone(t, s)
@@ -201,6 +214,10 @@ var changes = []func(*rapid.T, *policy.Situation){
 	func(t *rapid.T, s *policy.Situation) { someone(t, s).Drained = "by bob" },
 	func(t *rapid.T, s *policy.Situation) { someone(t, s).ServerID = "7" },
 	func(t *rapid.T, s *policy.Situation) { someone(t, s).Tried = true },
+	func(_ *rapid.T, s *policy.Situation) { s.Resource.Require = []policy.Requirement{writable} },
+	func(t *rapid.T, s *policy.Situation) {
+		someone(t, s).Facts = probe.Facts{"writable": rapid.Bool().Draw(t, "writable")}
+	},
 	func(t *rapid.T, s *policy.Situation) {
 		s.Tally.Up[rapid.IntRange(0, len(s.Tally.Up)-1).Draw(t, "who")] = 0
 	},
@@ -297,6 +314,8 @@ func checkAct(t *rapid.T, s *policy.Situation, d policy.Decision) {
 		t.Fatal("the target is attached already")
 	case (e.Verdict.State != policy.Up || !e.Fresh) && !forced("candidate"):
 		t.Fatalf("the target is %s, fresh=%v", e.Verdict.State, e.Fresh)
+	case len(policy.Unmet(s.Resource.Require, e.Facts)) > 0 && !forced("requirement"):
+		t.Fatalf("the target does not meet %v: %v", s.Resource.Require, e.Facts)
 	case s.Automatic && s.Fleet >= policy.PaceLimit && s.Kind != policy.Bootstrap:
 		t.Fatal("beyond the pace")
 	case s.Automatic && s.Switches >= policy.DampingLimit && !s.Acked && e.Tried:

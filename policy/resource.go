@@ -20,6 +20,9 @@ type Resource struct {
 	Handles   []Handle       // the first one is the URL itself, unless it is spelled otherwise
 	Pace      probe.Pace
 	Judge     Thresholds
+	// Require is what a candidate must show, by facts of this very ballot.
+	Require []Requirement
+	Steps   Steps
 
 	Mode          Mode
 	Failback      Failback
@@ -84,8 +87,8 @@ func (r *Resource) Endpoint(name string) int {
 }
 
 // Hash stands for the resource's meaning: handles, endpoints without their
-// passwords, mode, and the observers who watch it. Thresholds and addresses
-// are no part of it, so that tuning does not part observers. Votes count only
+// passwords, requirements, expectations, steps, mode, and the observers who watch it. Other thresholds and
+// addresses are no part of it, so that tuning does not part observers. Votes count only
 // under the same hash.
 func (r *Resource) Hash(observers []string) string {
 	var b strings.Builder
@@ -97,6 +100,13 @@ func (r *Resource) Hash(observers []string) string {
 	for _, h := range r.Handles {
 		fmt.Fprintf(&b, "handle %q\n", h.Key)
 	}
+	for _, q := range r.Require {
+		fmt.Fprintf(&b, "require %q\n", q.Text)
+	}
+	for _, q := range r.Judge.Expect {
+		fmt.Fprintf(&b, "expect %q\n", q.Text)
+	}
+	b.WriteString(r.Steps.text())
 	names := slices.Clone(observers)
 	slices.Sort(names)
 	fmt.Fprintf(&b, "observers %q\n", names)
@@ -146,4 +156,19 @@ type Thresholds struct {
 	// count as bad here, if they last AlsoSustain.
 	AlsoEvidence []probe.Class
 	AlsoSustain  time.Duration
+	// Expect are facts that what is attached must show. Where there are any,
+	// class role is evidence.
+	Expect []Requirement
+	// WriteSustain stands for Sustain where a row is written; 0: none is.
+	WriteSustain time.Duration
+}
+
+// of returns what holds for a kind of conversation. Who has rows written asks
+// whether rows can be written: a server that lives and refuses them counts as bad.
+func (t Thresholds) of(k probe.Kind) Thresholds {
+	if k == probe.Write && t.WriteSustain > 0 {
+		t.Sustain, t.AlsoSustain = t.WriteSustain, t.WriteSustain
+		t.AlsoEvidence = append(slices.Clone(t.AlsoEvidence), probe.Degraded)
+	}
+	return t
 }

@@ -81,6 +81,10 @@ func describe(t *testing.T, s *policy.Situation, words []string) {
 		s.Acked, s.MassAcked = true, rest == "today"
 	case "step":
 		s.Step = rest
+	case "require":
+		s.Resource.Require = append(s.Resource.Require, require(t, rest))
+	case "expect":
+		s.Resource.Judge.Expect = append(s.Resource.Judge.Expect, require(t, rest))
 	default:
 		describeVotes(t, s, words, rest)
 	}
@@ -125,7 +129,7 @@ func describeVotes(t *testing.T, s *policy.Situation, words []string, rest strin
 
 // describeEndpoint changes an endpoint, or adds it:
 //
-//	endpoint NAME [STATE] [CLASS] [stale] [tried] [was-ok=false] [tainted=WHY] [drained=WHY] [server=ID]
+//	endpoint NAME [STATE] [CLASS] [stale] [tried] [was-ok=false] [tainted=WHY] [drained=WHY] [server=ID] [shows=WHY] [fact:NAME=VALUE]
 func describeEndpoint(t *testing.T, s *policy.Situation, name string, words []string) {
 	t.Helper()
 	i := 0
@@ -150,8 +154,15 @@ func describeEndpoint(t *testing.T, s *policy.Situation, name string, words []st
 			e.Tainted = strings.ReplaceAll(value, "_", " ")
 		case key == "drained":
 			e.Drained = strings.ReplaceAll(value, "_", " ")
+		case key == "shows": // what expect does not say
+			e.Verdict.Class, e.Verdict.Err = probe.Role, strings.ReplaceAll(value, "_", " ")
 		case key == "server":
 			e.ServerID = value
+		case strings.HasPrefix(key, "fact:"):
+			if e.Facts == nil {
+				e.Facts = probe.Facts{}
+			}
+			e.Facts[strings.TrimPrefix(key, "fact:")] = fact(value)
 		case e.Verdict.State.UnmarshalText([]byte(word)) == nil:
 			e.Verdict.Class = probe.None
 			if e.Verdict.State == policy.Unknown {
@@ -161,6 +172,24 @@ func describeEndpoint(t *testing.T, s *policy.Situation, name string, words []st
 			e.Verdict.Class = class(t, word)
 		}
 	}
+}
+
+// fact is true, false or a number.
+func fact(value string) any {
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return n
+	}
+	return value == "true"
+}
+
+// require is a requirement on the facts that stories know.
+func require(t *testing.T, text string) policy.Requirement {
+	t.Helper()
+	r, err := policy.ParseRequirement(text, []probe.Fact{{Name: "writable", Type: "bool"}, {Name: "lag", Type: "int64"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func condition(t *testing.T, name string) policy.Condition {

@@ -138,6 +138,8 @@ func TestHash(t *testing.T) {
 		"endpoint": func(r *policy.Resource) { r.Endpoints[1].Name = "reserve" },
 		"order":    func(r *policy.Resource) { r.Endpoints[0], r.Endpoints[1] = r.Endpoints[1], r.Endpoints[0] },
 		"handle":   func(r *policy.Resource) { r.Handles[0].Key = "app/OTHER" },
+		"require":  func(r *policy.Resource) { r.Require = []policy.Requirement{writable} },
+		"expect":   func(r *policy.Resource) { r.Judge.Expect = []policy.Requirement{writable} },
 	}
 	for what, change := range other {
 		r := base()

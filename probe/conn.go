@@ -43,6 +43,7 @@ type Conn struct {
 	nc      net.Conn
 	in      *bufio.Reader
 	left    int // bytes that may still be read for this reply
+	raw     int // and under TLS: of what encrypts it
 	phase   Phase
 	entered time.Time
 	began   time.Time
@@ -86,7 +87,7 @@ func (c *Conn) bind(ctx context.Context, deadline time.Time) {
 	if ctx != c.bound {
 		c.Unbind()
 	}
-	c.left = ReadLimit
+	c.Grant(ReadLimit)
 	if c.nc == nil {
 		return
 	}
@@ -123,7 +124,7 @@ func (c *Conn) Unbind() {
 }
 
 // Grant allows n further bytes to be read, for replies that come in parts.
-func (c *Conn) Grant(n int) { c.left = n }
+func (c *Conn) Grant(n int) { c.left, c.raw = n, ReadLimit }
 
 // Enter begins a phase and ends the clock of the one before.
 func (c *Conn) Enter(p Phase) {
@@ -149,6 +150,15 @@ func (c *Conn) Learn(name string, value any) {
 	c.facts[name] = value
 }
 
+// Forget drops a fact that was good for its moment only: what is held open tells
+// it no more.
+func (c *Conn) Forget(name string) {
+	if c.shared {
+		c.facts, c.shared = maps.Clone(c.facts), false
+	}
+	delete(c.facts, name)
+}
+
 // LocalAddr returns this end's address; it is not valid while there is no
 // connection.
 func (c *Conn) LocalAddr() netip.AddrPort {
@@ -168,11 +178,15 @@ func (c *Conn) Write(b []byte) (int, error) {
 	if c.nc == nil {
 		return 0, net.ErrClosed
 	}
-	return c.nc.Write(b)
+	n, err := c.nc.Write(b)
+	if err != nil && c.Encrypted() {
+		err = c.alerted(err)
+	}
+	return n, err
 }
 
-// errFlood is what a reply beyond ReadLimit comes to.
-var errFlood = Failure{Class: Garbled, Text: fmt.Sprintf("the reply is longer than %d KiB", ReadLimit>>10)}
+// ErrFlood is what a reply beyond ReadLimit comes to. Test with errors.Is.
+var ErrFlood = Failure{Class: Garbled, Text: fmt.Sprintf("the reply is longer than %d KiB", ReadLimit>>10)}
 
 // limited reads from the connection within the bound.
 type limited struct{ c *Conn }
@@ -182,13 +196,30 @@ func (l limited) Read(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	if l.c.left <= 0 {
-		return 0, errFlood
+		return 0, ErrFlood
 	}
 	if len(b) > l.c.left {
 		b = b[:l.c.left]
 	}
 	n, err := l.c.nc.Read(b)
 	l.c.left -= n
+	return n, err
+}
+
+// sealed is the connection below TLS: a handshake, and records that hold next to
+// nothing, are bounded as replies are.
+type sealed struct {
+	net.Conn
+	c *Conn
+}
+
+// Read reads what is encrypted, within the bound.
+func (s sealed) Read(b []byte) (int, error) {
+	if s.c.raw <= 0 {
+		return 0, ErrFlood
+	}
+	n, err := s.Conn.Read(b[:min(len(b), s.c.raw)])
+	s.c.raw -= n
 	return n, err
 }
 

@@ -28,16 +28,20 @@ type Loop struct {
 	// Emit takes each result. It is called from several goroutines, and may block.
 	Emit func(Result)
 
+	writes  atomic.Bool
 	examine chan bool
+	deeper  chan struct{} // the canary is wanted now
 	once    sync.Once
 	fresh   atomic.Pointer[[]string] // the addresses of the last answer
 }
 
 func (l *Loop) init() {
-	l.once.Do(func() { l.examine = make(chan bool, 1) })
+	l.once.Do(func() { l.examine, l.deeper = make(chan bool, 1), make(chan struct{}, 1) })
 }
 
-// Examine begins or ends an examination. It never blocks; the last call wins.
+// Examine begins or ends an examination. One that is begun, or begun again, begins
+// anew: whoever asks wants conversations from now on, and those that a hang
+// keeps under way do not stand in their way. It never blocks; the last call wins.
 func (l *Loop) Examine(on bool) {
 	l.init()
 	for {
@@ -53,6 +57,10 @@ func (l *Loop) Examine(on bool) {
 	}
 }
 
+// Write says whether the endpoint may be written to, as only an attached one may.
+// At first it may not. It never blocks.
+func (l *Loop) Write(on bool) { l.writes.Store(on) }
+
 // Run probes until ctx ends, and returns when its last conversation has ended.
 func (l *Loop) Run(ctx context.Context) {
 	l.init()
@@ -63,6 +71,7 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 	hints := make(chan struct{}, 1)
 	group.Go(func() { l.hold(ctx, hints) })
+	group.Go(func() { l.canary(ctx) })
 	l.converse(ctx, hints, &group)
 }
 
@@ -97,6 +106,80 @@ func (l *Loop) hold(ctx context.Context, hints chan<- struct{}) {
 	}
 }
 
+// Times of the canary: the first comes soon. While one tells of trouble, and until
+// so many in a row told of none that the endpoint is believed to be well again,
+// the next ones come sooner: a single reply that was late is told for seconds,
+// not until the next calm pair of them.
+const (
+	firstCanary = time.Second
+	closer      = 6
+	calmAfter   = 3
+)
+
+// canary has a deeper conversation at a slow pace, and at the beginning of an
+// examination, where the protocol has one and the target does not say how deep to
+// go. Only what happened at that depth is told: all else the other conversations
+// see, and sooner. With a WriteInterval it writes, and what that comes to is
+// evidence like any other.
+func (l *Loop) canary(ctx context.Context) {
+	deep, calm := l.Protocol.Canary, l.Protocol.Defaults.CanaryInterval
+	writes := l.Protocol.Writes && l.Pace.WriteInterval > 0
+	if writes {
+		deep, calm = PhaseWrite, l.Pace.WriteInterval
+	}
+	if deep == PhaseNone {
+		return
+	}
+	wary := 0 // canaries that still come sooner
+	for every := min(firstCanary, calm); l.rest(ctx, every); {
+		if writes && !l.writes.Load() {
+			every = min(firstCanary, calm) // it may be attached at any moment
+			continue
+		}
+		t := l.Target()
+		if t.Depth != PhaseNone {
+			return
+		}
+		t.Depth = deep
+		t.Timeout *= 2 // more round trips than in the conversations that the timeout was chosen for
+		r := Once(ctx, l.Protocol, t)
+		wary = max(0, wary-1)
+		if r.Phase >= deep && (r.Failed() || l.Protocol.Deep(r.Facts).deny()) {
+			wary = calmAfter
+		}
+		if every = calm; wary > 0 {
+			every = calm / closer
+		}
+		if r.Phase < deep {
+			continue
+		}
+		r.Kind = Write
+		if r.Class.Evidence() && !writes { // the server lives: it had come as far as this
+			r.Class = Degraded
+		}
+		l.emit(ctx, r)
+	}
+}
+
+// rest waits for d, or until an examination wants a fact that only the canary
+// learns; it reports whether ctx is still alive.
+func (l *Loop) rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-l.deeper:
+			if l.Protocol.wantsDeep(l.Target()) {
+				return true
+			}
+		}
+	}
+}
+
 // ping pings a held session each Interval, until it gives a hint or ctx ends.
 func (l *Loop) ping(ctx context.Context, held Held, addr string) {
 	defer goodbye(ctx, held)
@@ -121,6 +204,14 @@ func (l *Loop) ping(ctx context.Context, held Held, addr string) {
 		}
 		r.Kind = Session
 		l.emit(ctx, r)
+	}
+}
+
+// deepen asks for a canary now.
+func (l *Loop) deepen() {
+	select {
+	case l.deeper <- struct{}{}:
+	default: // it was asked for already
 	}
 }
 
@@ -163,7 +254,7 @@ func (l *Loop) emit(ctx context.Context, r Result) {
 // converse has fresh conversations: each FreshInterval beside a held session,
 // each SuspectInterval during an examination.
 func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.WaitGroup) {
-	results := make(chan time.Time, examineInFlight) // when those that ended began
+	results := make(chan time.Time, 2*examineInFlight) // when those that ended began
 	calm := time.NewTicker(l.Pace.FreshInterval)
 	defer calm.Stop()
 	e := examination{every: l.Pace.SuspectInterval}
@@ -183,6 +274,9 @@ func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.
 		case <-hints:
 			e.hinted()
 		case on := <-l.examine:
+			if on && !e.on {
+				l.deepen()
+			}
 			e.asked(on)
 		case began := <-results:
 			e.ended(began)
@@ -207,17 +301,29 @@ type examination struct {
 	on, hint bool
 	hintAt   time.Time
 	inFlight int
+	older    int // of these, those that began before the examination did anew
+	anew     time.Time
+	quick    int // how many of the next ones follow at twice the pace: a vote waits for them
 	last     time.Time
 	timer    *time.Timer
 }
 
-func (e *examination) hinted()       { e.hint, e.hintAt = true, time.Now() }
-func (e *examination) asked(on bool) { e.on, e.hint = on, e.hint && on }
+func (e *examination) hinted() { e.hint, e.hintAt = true, time.Now() }
+
+func (e *examination) asked(on bool) {
+	if on && e.older == 0 { // else there are twice as many already
+		e.older, e.anew, e.last, e.quick = e.inFlight, time.Now(), time.Time{}, examineInFlight
+	}
+	e.on, e.hint = on, e.hint && on
+}
 
 // ended counts one conversation. One that began after the hint also ends it:
 // from here on the engine says whether to go on.
 func (e *examination) ended(began time.Time) {
 	e.inFlight--
+	if began.Before(e.anew) && e.older > 0 {
+		e.older--
+	}
 	e.hint = e.hint && began.Before(e.hintAt)
 }
 
@@ -226,15 +332,19 @@ func (e *examination) due() bool {
 	if !e.on && !e.hint {
 		return false
 	}
-	if e.inFlight >= examineInFlight {
+	if e.inFlight-e.older >= examineInFlight {
 		return false // the end of one of them asks again
 	}
-	if wait := e.every - time.Since(e.last); wait > 0 {
+	every := e.every
+	if e.quick > 0 {
+		every /= 2
+	}
+	if wait := every - time.Since(e.last); wait > 0 {
 		e.arm(wait)
 		return false
 	}
-	e.last = time.Now()
-	e.arm(e.every)
+	e.last, e.quick = time.Now(), max(0, e.quick-1)
+	e.arm(every)
 	return true
 }
 

@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -31,10 +32,14 @@ type fakeServer struct {
 	sessions int           // held and not said goodbye to
 	began    []time.Time   // of each conversation
 	pings    int
+	deep     probe.Class // what a conversation of depth write comes to in its last phase
+	deeps    int         // how many there were
+	facts    probe.Facts // what a conversation learns
+	deeper   probe.Facts // what one of depth write learns besides
 }
 
 func newFakeServer() *fakeServer {
-	return &fakeServer{class: probe.OK, takes: time.Millisecond, cut: make(chan struct{})}
+	return &fakeServer{class: probe.OK, deep: probe.OK, facts: probe.Facts{}, takes: time.Millisecond, cut: make(chan struct{})}
 }
 
 func (s *fakeServer) with(f func()) {
@@ -60,7 +65,14 @@ func (s *fakeServer) Open(ctx context.Context, t probe.Target) (probe.Held, prob
 		s.began = append(s.began, r.Began)
 		s.open++
 		s.most = max(s.most, s.open)
-		r.Class, takes, cut = s.class, s.takes, s.cut
+		r.Class, takes, cut, r.Facts = s.class, s.takes, s.cut, maps.Clone(s.facts)
+		if t.Depth == probe.PhaseWrite {
+			s.deeps++
+			if r.Class == probe.OK {
+				r.Class, r.Phase = s.deep, probe.PhaseWrite
+				maps.Copy(r.Facts, s.deeper)
+			}
+		}
 	})
 	defer s.with(func() { s.open-- })
 	select {
@@ -130,9 +142,11 @@ type watching struct {
 	stop   func()
 }
 
-// watch runs a loop on server: interval 1 s, fresh 10 s, suspect 100 ms,
+func plain(*watching) {}
+
+// watch runs a loop on server, after set has changed it: interval 1 s, fresh 10 s, suspect 100 ms,
 // timeout 2 s. It is stopped, and has returned, when f has ended.
-func watch(t *testing.T, holds bool, f func(w *watching)) {
+func watch(t *testing.T, holds bool, set func(*watching), f func(w *watching)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &watching{t: t, server: newFakeServer()}
 		w.host.Store("127.0.0.1")
@@ -147,6 +161,7 @@ func watch(t *testing.T, holds bool, f func(w *watching)) {
 				defer w.mu.Unlock()
 				w.seen = append(w.seen, r)
 			}}
+		set(w)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { w.loop.Run(ctx); close(ended) }()
@@ -189,7 +204,7 @@ func hint(r probe.Result) bool  { return r.Hint }
 // TestPace: a held session is pinged each interval, with a fresh conversation
 // each fresh interval beside it.
 func TestPace(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		first := w.after(600 * time.Millisecond)
 		if len(first) != 1 || !fresh(first[0]) || first[0].Class != probe.OK {
 			t.Fatalf("the first half second: %+v", first)
@@ -210,7 +225,7 @@ func TestPace(t *testing.T) {
 // TestPaceWithoutSession: where nothing is held, there is a fresh conversation
 // each interval, and no other beside it.
 func TestPaceWithoutSession(t *testing.T) {
-	watch(t, false, func(w *watching) {
+	watch(t, false, plain, func(w *watching) {
 		w.after(600 * time.Millisecond)
 		seen := w.after(60 * time.Second)
 		if n := count(seen, fresh); n != 60 || len(seen) != n {
@@ -250,7 +265,7 @@ func TestSpread(t *testing.T) {
 // TestHintExaminesAtOnce: a session that dies is followed by a fresh
 // conversation in the same instant.
 func TestHintExaminesAtOnce(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.after(5300 * time.Millisecond)
 		w.server.die(probe.Refused, 0)
 		seen := w.after(time.Millisecond)
@@ -267,7 +282,7 @@ func TestHintExaminesAtOnce(t *testing.T) {
 // TestHintWhileLooking: a conversation that was under way when the session died
 // is no look at what happened then.
 func TestHintWhileLooking(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.after(600 * time.Millisecond)
 		w.server.with(func() { w.server.takes = 50 * time.Millisecond })
 		w.loop.Examine(true)
@@ -284,7 +299,7 @@ func TestHintWhileLooking(t *testing.T) {
 // TestExamine: one fresh conversation each suspect interval, whether or not
 // earlier ones have ended, at most three in flight; and none once it is off.
 func TestExamine(t *testing.T) {
-	watch(t, false, func(w *watching) {
+	watch(t, false, plain, func(w *watching) {
 		w.after(600 * time.Millisecond)
 		w.loop.Examine(true)
 		if n := count(w.after(1990*time.Millisecond), fresh); n < 20 || n > 23 {
@@ -308,9 +323,33 @@ func TestExamine(t *testing.T) {
 	})
 }
 
+// TestExamineAnew: who asks again wants conversations from now on. Those that a
+// hang keeps under way do not stand in their way, and there is a bound to it.
+func TestExamineAnew(t *testing.T) {
+	watch(t, false, plain, func(w *watching) {
+		w.after(600 * time.Millisecond)
+		w.server.with(func() { w.server.class, w.server.takes = probe.Timeout, time.Hour })
+		w.loop.Examine(true)
+		w.after(500 * time.Millisecond) // three hang
+		before := len(w.server.began)
+		w.loop.Examine(true)
+		w.after(400 * time.Millisecond)
+		if n := len(w.server.began) - before; n < 3 || n > 4 { // the loop's own may be among them
+			t.Errorf("%d conversations began within 400 ms", n)
+		}
+		for range 20 {
+			w.loop.Examine(true)
+			w.after(100 * time.Millisecond)
+		}
+		if w.server.most > 7 {
+			t.Errorf("%d conversations at a time", w.server.most)
+		}
+	})
+}
+
 // TestExamineLastCallWins: calls never block, and the last one holds.
 func TestExamineLastCallWins(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.after(600 * time.Millisecond)
 		for range 100 {
 			w.loop.Examine(true)
@@ -325,7 +364,7 @@ func TestExamineLastCallWins(t *testing.T) {
 
 // TestNoSpin: a server that accepts and closes is not dialled in a spin.
 func TestNoSpin(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.server.with(func() { w.server.closes, w.server.takes = true, 0 })
 		w.after(time.Second)
 		seen := w.after(10 * time.Second)
@@ -338,7 +377,7 @@ func TestNoSpin(t *testing.T) {
 
 // TestSlowPingIsAHint: an answer later than half the timeout.
 func TestSlowPingIsAHint(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.after(600 * time.Millisecond)
 		w.server.with(func() { w.server.slow = 900 * time.Millisecond })
 		if seen := w.after(4 * time.Second); count(seen, hint) != 0 {
@@ -358,7 +397,7 @@ func TestSlowPingIsAHint(t *testing.T) {
 // TestMoved: a session whose address has left its name's answer is dropped and
 // examined.
 func TestMoved(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.after(3 * time.Second)
 		w.server.with(func() {
 			if w.server.sessions != 1 {
@@ -381,7 +420,7 @@ func TestMoved(t *testing.T) {
 func TestGoodbyes(t *testing.T) {
 	for name, at := range map[string]time.Duration{"at once": 0, "in the first pause": 5 * time.Millisecond, "with a session": 3 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			watch(t, true, func(w *watching) {
+			watch(t, true, plain, func(w *watching) {
 				w.after(at)
 				w.stop()
 				if seen := w.after(0); count(seen, probe.Result.Failed) != 0 {
@@ -394,7 +433,7 @@ func TestGoodbyes(t *testing.T) {
 
 // TestEndWithinAHang: Run does not wait for a server that hangs.
 func TestEndWithinAHang(t *testing.T) {
-	watch(t, true, func(w *watching) {
+	watch(t, true, plain, func(w *watching) {
 		w.server.with(func() { w.server.takes = time.Hour })
 		w.after(3 * time.Second)
 		w.loop.Examine(true)

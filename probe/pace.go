@@ -12,4 +12,7 @@ type Pace struct {
 	// SuspectInterval is the time between two fresh conversations while an
 	// endpoint is examined, whether or not earlier ones have ended.
 	SuspectInterval time.Duration
+	// WriteInterval is the time between two conversations of depth write with the
+	// attached endpoint; 0: there are none.
+	WriteInterval time.Duration
 }

@@ -51,16 +51,24 @@ type Held interface {
 type Target struct {
 	URL  URL
 	Addr netip.AddrPort // what to dial: one of the addresses of URL.Host
-	// Username and Passwords override the URL's; the passwords are tried in
-	// order while one is being rotated.
+	// Username and Passwords override the URL's; while one is being rotated, the
+	// passwords are tried in order, but the one that Memory knows first. Memory
+	// may be nil.
 	Username  string
 	Passwords []Secret
+	Memory    *Memory
 	TLS       TLSConfig
 	// Timeout bounds one conversation, or one ping.
 	Timeout time.Duration
 	// Depth is the last phase that is wanted; PhaseNone means the protocol's
 	// deepest that leaves no trace on the server.
 	Depth Phase
+	// Wanted names the facts that somebody relies on, as "queue(orders)". What has
+	// a price on the server, or takes an argument, is learnt only if it is wanted.
+	Wanted []string
+	// Table is what a conversation of depth write writes its row to, where the
+	// protocol has tables: DATABASE.TABLE. Empty: nothing is written.
+	Table string
 	// Client is how the probe names itself to the server: "reattach mon-a".
 	Client string
 	// Idle is how long a held session may be silent without the server closing it.
@@ -77,8 +85,11 @@ func (t Target) Credentials() (user string, passwords []Secret) {
 	if len(t.Passwords) > 0 {
 		passwords = t.Passwords
 	}
-	return user, passwords
+	return user, t.Memory.order(passwords)
 }
+
+// Took notes that the server took a password: the next conversation tries it first.
+func (t Target) Took(password Secret) { t.Memory.took(password) }
 
 // TLSMode says how much TLS a conversation wants.
 type TLSMode uint8
@@ -151,11 +162,25 @@ type Protocol struct {
 	Schemes []Scheme // the URL schemes it serves
 	Prober  Prober
 	// Holds says that a session can be held open and pinged.
-	Holds    bool
+	Holds bool
+	// Canary is the depth of a throwaway conversation that is had at a slow pace
+	// and sees what the others cannot: that writers are kept back. PhaseNone means
+	// that there is none.
+	Canary Phase
+	// Writes says that depth write is a row in a table that a person names, and so
+	// only for the attached endpoint: a standby would have a row that its source
+	// has not.
+	Writes bool
+	// Depths lists the depths beyond role that the protocol has: read, write.
+	Depths   []Phase
 	Defaults Defaults
 	Traits   Traits
 	// Facts names the facts that a conversation may learn.
 	Facts []Fact
+	// Grant returns what a person types on the server to give the target's account
+	// the privilege that the facts name as missing_privilege, or says in a
+	// sentence what to do. Nil where no privilege is ever missing.
+	Grant func(Target, Facts) string
 	// Check refuses URLs that the protocol cannot be probed with, with a hint.
 	// It never quotes a secret. May be nil.
 	Check func(URL) error
@@ -185,6 +210,8 @@ type Defaults struct {
 	// TimeoutFloor is the least sensible timeout; RestartTime is how long a
 	// supervised restart takes, which sustain should outlast.
 	TimeoutFloor, RestartTime time.Duration
+	// CanaryInterval is the time between two canaries.
+	CanaryInterval time.Duration
 }
 
 // Traits say what a departure from such a service means.
@@ -195,12 +222,36 @@ type Traits struct {
 	// LeftWorkCommand returns the command that lists, on the server, what was
 	// left at an endpoint. Nil without LeftWork.
 	LeftWorkCommand func(URL) string
+	// FenceCommand returns the command that makes a server that was left harmless:
+	// it takes no writes any more. Nil: there is none.
+	FenceCommand func(URL) string
 	// RestartClears says that a restart empties it, and so ends a taint (a cache).
 	RestartClears bool
 }
 
 // Fact documents a fact of a protocol.
-type Fact struct{ Name, Type, Meaning string }
+type Fact struct {
+	Name    string // with an argument: "queue(NAME)"
+	Type    string // bool, int64, float64 or string
+	Meaning string
+	// Phase is how deep a conversation must go to learn it; PhaseNone stands for
+	// PhaseRole.
+	Phase Phase
+	// Privileged says that the account needs a privilege for it. Where that is
+	// missing, the fact missing_privilege names it.
+	Privileged bool
+	// Dies says that a replica shows it only while its source lives: once the
+	// attached endpoint is dead, no standby shows it any more.
+	Dies bool
+}
+
+// Depth returns how deep a conversation must go to learn the fact.
+func (f Fact) Depth() Phase {
+	if f.Phase == PhaseNone {
+		return PhaseRole
+	}
+	return f.Phase
+}
 
 // Resolve returns the addresses of host. An address resolves to itself.
 // The error is of class Resolve when a nameserver said that there is none, and

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -51,3 +52,32 @@ func (t Timings) MarshalJSON() ([]byte, error) {
 // (RFC 3339, string), and each protocol's own. Values are bool, int64,
 // float64 or string. A fact that could not be learned is absent.
 type Facts map[string]any
+
+// deny reports whether one of them is a no.
+func (f Facts) deny() bool {
+	for _, value := range f {
+		if value == false {
+			return true
+		}
+	}
+	return false
+}
+
+// Deep returns those of facts that only the canary learns. They say what it saw,
+// and are good until its next one.
+func (p Protocol) Deep(facts Facts) Facts {
+	out := Facts{}
+	for _, f := range p.Facts {
+		if value, known := facts[f.Name]; known && p.Canary != PhaseNone && f.Depth() >= p.Canary {
+			out[f.Name] = value
+		}
+	}
+	return out
+}
+
+// wantsDeep reports whether t wants a fact that only the canary learns.
+func (p Protocol) wantsDeep(t Target) bool {
+	return slices.ContainsFunc(p.Facts, func(f Fact) bool {
+		return p.Canary != PhaseNone && f.Depth() >= p.Canary && slices.Contains(t.Wanted, f.Name)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"os"
 	"strings"
 	"time"
 )
@@ -30,7 +31,8 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	}
 	verify := !conf.InsecureSkipVerify
 	conf.InsecureSkipVerify = true
-	tc := tls.Client(c.nc, conf)
+	c.raw = ReadLimit
+	tc := tls.Client(sealed{c.nc, c}, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return err
 	}
@@ -73,6 +75,19 @@ func earliest(chain []*x509.Certificate) (t time.Time) {
 func (c *Conn) Encrypted() bool {
 	_, ok := c.nc.(*tls.Conn)
 	return ok
+}
+
+// alerted returns why a write failed: the server's alert, if there is one. With
+// TLS 1.3 a server that will not have our certificate says so only after the
+// handshake, and closes; its word then lies unread while our next one breaks off.
+func (c *Conn) alerted(failed error) error {
+	if errors.Is(failed, os.ErrDeadlineExceeded) {
+		return failed // there is no time left to listen
+	}
+	if _, said := c.in.Peek(1); said != nil && isTLS(said) {
+		return said
+	}
+	return failed
 }
 
 func isTLS(err error) bool {

@@ -125,3 +125,26 @@ func TestStartTLSBroken(t *testing.T) {
 		})
 	}
 }
+
+// TestAlertBeneathAWrite: with TLS 1.3 a server rejects our certificate after the
+// handshake, and closes. The write that then fails has the server's word, and not
+// the broken connection alone, which would be evidence against the server.
+func TestAlertBeneathAWrite(t *testing.T) {
+	pair, _ := certificate(t, "db.test", time.Now().Add(time.Hour))
+	addr := serve(t, func(c net.Conn) {
+		_ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}).Handshake()
+	})
+	conn := dial(t, probe.Target{URL: parse(t, "echo://"+addr.String()), Addr: addr, TLS: probe.TLSConfig{Mode: probe.TLSRequire}})
+	ctx := within(t, 30*time.Second)
+	conn.Bind(ctx)
+	if err := conn.StartTLS(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for err == nil { // until the server's end is known here
+		_, err = conn.Write([]byte("x"))
+	}
+	if r := conn.Result(ctx, err); r.Class != probe.TLS {
+		t.Errorf("%v: %s", r.Class, r.Err)
+	}
+}

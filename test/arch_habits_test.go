@@ -107,10 +107,11 @@ func TestArchSizes(t *testing.T) {
 // naps are files that may sleep, each with a reason. All others wait for what
 // they want, or let time pass in a bubble of synctest.
 var naps = map[string]string{
-	"test/lab/consul.go":   "between two looks at another process, under a deadline",
-	"test/lab/pair.go":     "between two looks at another process, under a deadline",
-	"test/lab/server.go":   "between two looks at another process, under a deadline",
-	"test/lab/template.go": "between two looks at another process, under a deadline",
+	"test/lab/consul_cluster.go": "between two looks at another process, under a deadline",
+	"test/lab/consul.go":         "between two looks at another process, under a deadline",
+	"test/lab/pair.go":           "between two looks at another process, under a deadline",
+	"test/lab/server.go":         "between two looks at another process, under a deadline",
+	"test/lab/template.go":       "between two looks at another process, under a deadline",
 }
 
 // TestArchNoSleep: a sleep is a guess, and cannot be interrupted.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/httpapi"
 	"github.com/reattach/reattach/policy"
 )
 
@@ -114,10 +115,11 @@ probed. Draining the attached endpoint is refused: switchover first.`,
 			example: "  reattach undrain orders-db standby --reason 'disk swapped'",
 		},
 		{
-			use: "clear RESOURCE ENDPOINT", endpoint: true,
+			use: "clear RESOURCE ENDPOINT", endpoint: true, force: true,
 			short: "Say that an endpoint has missed nothing: clear its taint",
 			long: `Clear the taint of an endpoint that was left: you vouch that it has every write that
-matters (it replicates again and has caught up, or was rebuilt). It may then take over.`,
+matters (it replicates again and has caught up, or was rebuilt). It may then take over.
+One that was seen to be written to since it was left is cleared with --force taint only.`,
 			example: "  reattach clear orders-db primary --reason 'rebuilt from a backup of today'",
 		},
 	})
@@ -133,6 +135,7 @@ func (d *door) verbs(all []verb) []*cobra.Command {
 
 // verb makes the cobra command of v.
 func (d *door) verb(v verb) *cobra.Command {
+	var paths []string
 	name, _, _ := strings.Cut(v.use, " ")
 	c := failover.Command{Verb: name}
 	use := v.use
@@ -140,13 +143,13 @@ func (d *door) verb(v verb) *cobra.Command {
 		use += "|--all"
 	}
 	cmd := &cobra.Command{
-		Use: use + " --reason TEXT", Short: v.short, Long: v.long, Example: v.example, DisableFlagsInUseLine: true,
+		Use: use + " --reason TEXT", Short: v.short, Long: v.long + "\n\n" + errandText, Example: v.example, DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error { return v.args(name, c.All, args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := v.fill(&c, args); err != nil {
 				return err
 			}
-			return d.do(cmd.Context(), c)
+			return d.do(cmd.Context(), c, paths)
 		},
 		ValidArgsFunction: d.completeResource(v.endpoint),
 	}
@@ -166,8 +169,9 @@ func (d *door) verb(v verb) *cobra.Command {
 	if v.all {
 		f.BoolVar(&c.All, "all", false, "every resource")
 	}
+	f.StringArrayVar(&paths, "config", nil, "if no daemon answers: the configuration, to go straight to its store; may be repeated")
 	if v.forHow {
-		f.DurationVar(&c.For, "for", 0, "end it by itself after so long, as 30m or 2h (default: never)")
+		f.Var(length{"for", &c.For}, "for", "end it by itself after so long, as 30m or 2h (default: never)")
 	}
 	return d.flags(cmd)
 }
@@ -209,9 +213,6 @@ func (v verb) fill(c *failover.Command, args []string) error {
 			return wrongf("one of "+strings.Join(policy.Waivable(), ", "), "--force: %q is no gate that can be waived", gate)
 		}
 	}
-	if c.For < 0 {
-		return wrongf("", "--for is not positive")
-	}
 	c.By = person()
 	return nil
 }
@@ -233,13 +234,29 @@ func person() string {
 }
 
 // do sends a command and says what became of it.
-func (d *door) do(ctx context.Context, c failover.Command) error {
+func (d *door) do(ctx context.Context, c failover.Command, paths []string) error {
 	ctx, cancel := context.WithTimeout(ctx, doTime)
 	defer cancel()
 	answer, err := d.client().Do(ctx, c)
-	if err != nil {
-		return asked(err, d.socket)
+	if errors.Is(err, httpapi.ErrUnreachable) && len(paths) > 0 {
+		answer, err = d.errand(ctx, c, paths)
+	} else if err != nil {
+		err = asked(err, d.socket)
+		if e := exitOf(err); e.hint == nobodyAnswers {
+			e.hint += "; --config PATH goes straight to the store"
+		}
 	}
+	if err != nil {
+		return err
+	}
+	if !answer.Done && !answer.Invalid && !answer.Unsure {
+		answer.Text = "not done: " + answer.Text
+	}
+	return d.answered(answer)
+}
+
+// answered prints what became of what a person asked for.
+func (d *door) answered(answer failover.Answer) error {
 	text := renderAnswer(d.paint, answer)
 	switch {
 	case answer.Done:
@@ -250,7 +267,7 @@ func (d *door) do(ctx context.Context, c failover.Command) error {
 	case answer.Unsure:
 		return &exit{exitUnreachable, errors.New(text), answer.Hint}
 	}
-	return &exit{exitNo, fmt.Errorf("not done: %s", text), answer.Hint}
+	return &exit{exitNo, errors.New(text), answer.Hint}
 }
 
 // renderAnswer says what became of a command, and which gates were closed that

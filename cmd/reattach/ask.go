@@ -86,31 +86,69 @@ func (d *door) watchStatus(ctx context.Context, name string) error {
 
 func (d *door) explain() *cobra.Command {
 	var asJSON bool
+	var epoch uint64
 	cmd := &cobra.Command{
 		Use:   "explain RESOURCE",
 		Short: "Why was it switched, or why not? One screen",
 		Long: `Show on one screen what a resource is attached to, whether it is protected, and the
 decision that matters now, gate by gate: the last wanted switch while one is held, else
 what would be decided if the attached endpoint died now. Then who could take over, what
-this observer voted, and the last switches.
+this observer voted, and the last switches. With --epoch, one switch of the past as it
+was decided: its gates, candidates, votes, steps and times.
 
 Each gate is a condition that must hold before a switch. The first closed one is the
 reason. Gates that a person may waive are named to --force.`,
-		Example:           "  reattach explain orders-db\n  reattach explain orders-db --json | jq .last_decision",
+		Example:           "  reattach explain orders-db\n  reattach explain orders-db --epoch 7\n  reattach explain orders-db --json | jq .last_decision",
 		Args:              oneArg("RESOURCE", "`reattach status` lists them"),
 		ValidArgsFunction: d.completeResource(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("epoch") {
+				return d.explainEpoch(cmd.Context(), args[0], epoch, asJSON)
+			}
 			ask := func(ctx context.Context) (json.RawMessage, error) { return d.client().Explain(ctx, args[0]) }
 			x, err := answerOf(cmd.Context(), d, asJSON, ask, httpapi.ParseExplanation)
 			if err != nil || asJSON {
 				return err
 			}
-			_, err = io.WriteString(d.out, renderExplanation(d.paint, x))
+			_, err = io.WriteString(d.out, renderExplanation(d.paint, d.width, x))
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the daemon's answer as JSON")
+	cmd.Flags().Uint64Var(&epoch, "epoch", 0, "explain the switch with this epoch, from history")
 	return d.flags(cmd)
+}
+
+// explainEpoch shows one switch of the past.
+func (d *door) explainEpoch(ctx context.Context, name string, epoch uint64, asJSON bool) error {
+	ask := func(ctx context.Context) (json.RawMessage, error) { return d.client().History(ctx, name) }
+	records, err := answerOf(ctx, d, false, ask, httpapi.ParseHistory)
+	if err != nil {
+		return err
+	}
+	record, err := recordOf(records, name, epoch)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(d.out).Encode(record)
+	}
+	_, err = io.WriteString(d.out, renderRecord(d.paint, d.width, record))
+	return err
+}
+
+// newest cuts a JSON list, the newest first, to that many; 0 is all. What is no list
+// stays as it is.
+func newest(list json.RawMessage, most int) json.RawMessage {
+	var records []json.RawMessage
+	if most <= 0 || json.Unmarshal(list, &records) != nil || len(records) <= most {
+		return list
+	}
+	out, err := json.Marshal(records[:most])
+	if err != nil {
+		return list
+	}
+	return out
 }
 
 func (d *door) history() *cobra.Command {
@@ -129,7 +167,14 @@ with its gates, votes and times, is in --json.`,
 			if len(args) > 0 {
 				name = args[0]
 			}
-			ask := func(ctx context.Context) (json.RawMessage, error) { return d.client().History(ctx, name) }
+			most := limit
+			if !asJSON || !cmd.Flags().Changed("limit") {
+				most = 0 // programs have all, unless they ask for less; people are told how many there are
+			}
+			ask := func(ctx context.Context) (json.RawMessage, error) {
+				raw, err := d.client().History(ctx, name)
+				return newest(raw, most), err
+			}
 			records, err := answerOf(cmd.Context(), d, asJSON, ask, httpapi.ParseHistory)
 			if err != nil || asJSON {
 				return err
@@ -139,6 +184,6 @@ with its gates, votes and times, is in --json.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the records as JSON")
-	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "show so many at most; 0 for all")
+	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "show so many at most, 0 for all; with --json all, unless it is given")
 	return d.flags(cmd)
 }

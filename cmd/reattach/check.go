@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/reattach/reattach/configs"
+	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/notify"
 )
 
 // defaultConfig is where the configuration is, if nobody says otherwise.
@@ -20,11 +20,18 @@ with its place, the line, and what to do about it. PATH is a file, or a director
 
 With --live, also probe every endpoint, read the store, and say of each resource what
 its handles are: ours, unmanaged, empty, moved, foreign, … and where a foreign value
-differs from what the configuration spells. Nothing is written.
+differs from what the configuration spells. What is required of standbys and
+of the one that is promoted, and expected of the attached one, is held against what each
+server shows; a privilege that the probe's account lacks is named, with the statement
+that grants it. Nothing is written.
+
+With --facts, list instead what probes can learn of a server and what can be required:
+of all protocols, of those named (PATH is then a scheme, as mysql), or of those that the
+configuration at PATH uses.
 
 Exit code 0 when nothing is wrong (warnings are not wrong), 2 when the configuration
-cannot be used. With --live, 1 when an endpoint is not ok or a handle needs a person,
-3 when the store cannot be read.`
+cannot be used. With --live, 1 when an endpoint is not ok or does not show what is
+required or expected of it, or a handle needs a person, 3 when the store cannot be read.`
 
 func newCheck(p *process) *cobra.Command {
 	var live, asJSON, facts bool
@@ -35,12 +42,12 @@ func newCheck(p *process) *cobra.Command {
 		Example: `  reattach check
   reattach check ./reattach.hcl
   reattach check /etc/reattach --live
-  reattach check --facts                 what probes can learn, by protocol`,
+  reattach check --facts                 what probes can learn, by protocol
+  reattach check --facts mysql           of one`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if facts {
-				_, err := io.WriteString(p.out, renderAllFacts(p.paint))
-				return err
+				return checkFacts(p, args, asJSON)
 			}
 			if len(args) == 0 {
 				args = []string{defaultConfig}
@@ -50,7 +57,8 @@ func newCheck(p *process) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "probe every endpoint, and read the store")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
-	cmd.Flags().BoolVar(&facts, "facts", false, "list the facts of each protocol instead")
+	cmd.Flags().BoolVar(&facts, "facts", false, "list what probes can learn instead, and what can be required")
+	cmd.MarkFlagsMutuallyExclusive("live", "facts")
 	return cmd
 }
 
@@ -92,6 +100,10 @@ func check(ctx context.Context, p *process, paths []string, live, asJSON bool) e
 func configOptions(p *process) configs.Options {
 	o := configs.OS(protocols())
 	o.Env = p.env
+	for _, k := range failover.EventKinds() {
+		o.Events = append(o.Events, k.Name)
+	}
+	o.CheckBody = func(text string) error { _, err := notify.ParseBody(text); return err }
 	return o
 }
 
@@ -117,25 +129,4 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
-}
-
-// renderAllFacts lists what probes can learn.
-func renderAllFacts(p paint) string {
-	var b strings.Builder
-	for i, protocol := range protocols() {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		var names []string
-		for _, s := range protocol.Schemes {
-			names = append(names, s.Name+"://")
-		}
-		fmt.Fprintf(&b, "%s  %s\n", p.in(bold, protocol.Name), strings.Join(names, " "))
-		t := table{paint: p, indent: "  "}
-		for _, f := range protocol.Facts {
-			t.row(cell{f.Name, plain}, cell{f.Type, dim}, cell{f.Meaning, plain})
-		}
-		b.WriteString(t.String())
-	}
-	return b.String()
 }

@@ -61,12 +61,32 @@ func parts(given, own probe.URL) (out []string) {
 		out = append(out, "the password differs")
 	}
 	shown("host", given.Host, own.Host)
-	shown("port", given.Port, own.Port)
+	if advice := defaultPort(given, own); advice != "" {
+		out = append(out, advice)
+	} else {
+		shown("port", given.Port, own.Port)
+	}
 	shown("path", given.Path, own.Path)
 	if given.RawQuery != own.RawQuery {
 		out = append(out, "the query differs")
 	}
 	return out
+}
+
+// defaultPort is what to do about two URLs of which one names the port that the other
+// means; empty if their ports are no such pair. Handles are compared letter for letter.
+func defaultPort(given, own probe.URL) string {
+	protocol, _ := protocolOf(own.Scheme)
+	scheme, ok := protocol.Scheme(own.Scheme)
+	switch {
+	case !ok || scheme.Port == "":
+		return ""
+	case given.Port == "" && own.Port == scheme.Port:
+		return "the default port is left out: add :" + own.Port + " to the key, or drop it from the URL"
+	case own.Port == "" && given.Port == scheme.Port:
+		return "the default port is spelt out: drop :" + given.Port + " from the key, or add it to the URL"
+	}
+	return ""
 }
 
 func quoted(s string) string {

@@ -5,12 +5,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/failover/httpapi"
 	"github.com/reattach/reattach/policy"
-	"github.com/reattach/reattach/probe"
 )
 
 // One screen: what explain prints never has more lines or columns.
@@ -23,17 +21,30 @@ const (
 type explanation struct {
 	paint
 	failover.Explanation
+	width int // of the terminal; 0: none
 }
 
-func renderExplanation(p paint, x failover.Explanation) string {
-	e := explanation{p, x}
+// columns is how wide lines may be.
+func (e explanation) columns() int {
+	if e.width > 0 {
+		return min(e.width, screenColumns)
+	}
+	return screenColumns
+}
+
+func renderExplanation(p paint, width int, x failover.Explanation) string {
+	e := explanation{p, x, width}
 	top := append(e.head(), e.endpoints(6)...)
 	decision := e.decision()
 	tail := append(e.candidates(6), e.votes()...)
-	switches := e.switches(3)
+	switches, told := e.switches(3), e.told(3)
 	// The gates are the answer. Where there is no room for all, what they rest on gives way.
-	for len(top)+len(decision)+len(tail)+len(switches) > screenLines {
+	for len(top)+len(decision)+len(tail)+len(switches)+len(told) > screenLines {
 		switch {
+		case len(told) > titleLines+1:
+			told = told[:len(told)-1]
+		case len(told) > 0:
+			told = nil
 		case len(switches) > 0:
 			switches = nil
 		case len(tail) > 0:
@@ -43,7 +54,7 @@ func renderExplanation(p paint, x failover.Explanation) string {
 		}
 	}
 	var b strings.Builder
-	for _, part := range [][]string{top, decision, tail, switches} {
+	for _, part := range [][]string{top, decision, tail, switches, told} {
 		for _, line := range part {
 			b.WriteString(line + "\n")
 		}
@@ -51,11 +62,14 @@ func renderExplanation(p paint, x failover.Explanation) string {
 	return b.String()
 }
 
+// titleLines are those of a title, and of the gap above it.
+const titleLines = 2
+
 // lines sets a table below a title.
 func (e explanation) lines(title string, t table) []string {
-	t.paint, t.width, t.indent = e.paint, screenColumns, "  "
+	t.paint, t.width, t.fold, t.indent = e.paint, e.columns(), true, "  "
 	lines := strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")
-	return append([]string{"", e.in(bold, cut(title, screenColumns))}, lines...)
+	return append([]string{"", e.in(bold, cut(title, e.columns()))}, lines...)
 }
 
 func (e explanation) ago(at time.Time) string { return httpapi.Age(e.AsOf.Sub(at)) }
@@ -67,20 +81,13 @@ func (e explanation) head() []string {
 		title += ", mode " + s.Mode
 	}
 	title += fmt.Sprintf("; as %s saw it at %s", e.Observer, e.AsOf.Format("2006-01-02 15:04:05 MST"))
-	return append([]string{e.in(bold, cut(title, screenColumns))}, e.facts()...)
+	return append([]string{e.in(bold, cut(title, e.columns()))}, e.facts()...)
 }
 
 // facts say what is attached, protected, held and paused.
 func (e explanation) facts() []string {
-	s, t := e.Status, table{paint: e.paint, width: screenColumns, indent: "  "}
-	add := func(name string, c ink, text string) {
-		for i, part := range wrap(text, screenColumns-14) {
-			if i > 0 {
-				name = ""
-			}
-			t.row(cell{name, dim}, cell{part, c})
-		}
-	}
+	s, t := e.Status, table{paint: e.paint, width: e.columns(), fold: true, indent: "  "}
+	add := t.facet
 	attached := "nothing"
 	if s.Attached != "" {
 		attached = s.Attached
@@ -94,6 +101,18 @@ func (e explanation) facts() []string {
 		add("protected", green, "yes: it "+s.Why)
 	} else {
 		add("protected", red, "no: "+s.Why)
+	}
+	if s.Operation != "" {
+		add("steps", yellow, s.Operation)
+	}
+	for _, step := range s.Steps {
+		add("  "+step.Step, plain, stepText(step))
+	}
+	if g := s.GivenUp; g != nil {
+		add("given up", red, fmt.Sprintf("%s to %s, %s ago: %s", g.Kind, g.To, e.ago(g.At), g.Why))
+		for _, step := range g.Steps {
+			add("  "+step.Step, plain, stepText(step))
+		}
 	}
 	if s.Hold != nil {
 		held := fmt.Sprintf("%s, by the gate %s, for %s", s.Hold.Kind, s.Hold.Gate, e.ago(s.Hold.Since))
@@ -116,6 +135,18 @@ func (e explanation) facts() []string {
 	}
 	return strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")
 }
+
+// facets sets names and what is to be said of each.
+func (e explanation) facets(facts [][2]string) []string {
+	t := table{paint: e.paint, width: e.columns(), fold: true, indent: "  "}
+	for _, f := range facts {
+		t.facet(f[0], plain, f[1])
+	}
+	return strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")
+}
+
+// facet adds a name and what is to be said of it.
+func (t *table) facet(name string, c ink, text string) { t.row(cell{name, dim}, cell{text, c}) }
 
 // shows reports whether the last decision has a line for the gate.
 func (e explanation) shows(gate string) bool {
@@ -171,8 +202,14 @@ func (e explanation) decision() []string {
 	default:
 		title += ": all gates open"
 	}
+	return e.gates(title, d.Gates)
+}
+
+// gates sets a row for each gate. On a terminal those that are open keep to one line
+// each: the reason of a closed one is what people came for.
+func (e explanation) gates(title string, passages []policy.Passage) []string {
 	var t table
-	for _, g := range d.Gates {
+	for _, g := range passages {
 		mark := cell{"✓", green}
 		if !g.Open {
 			mark = cell{"✗", red}
@@ -181,16 +218,10 @@ func (e explanation) decision() []string {
 		if g.Waived {
 			mark, why = cell{"~", yellow}, "waived by a person: "+why
 		}
-		lines := []string{why}
-		if !g.Open { // the reason is what people came for
-			lines = wrap(why, screenColumns-gateColumn)
+		if g.Open && !g.Waived && e.width > 0 {
+			why = cut(why, e.columns()-gateColumn)
 		}
-		for i, line := range lines {
-			if i > 0 {
-				mark, g.Gate = cell{}, ""
-			}
-			t.row(mark, cell{g.Gate, plain}, cell{line, plain})
-		}
+		t.row(mark, cell{g.Gate, plain}, cell{why, plain})
 	}
 	return e.lines(title, t)
 }
@@ -210,6 +241,10 @@ func (e explanation) candidates(most int) []string {
 	if e.lastMatters() {
 		all = e.Last.Candidates
 	}
+	return e.candidacies("Who could take over", all, most)
+}
+
+func (e explanation) candidacies(title string, all []policy.Candidacy, most int) []string {
 	if len(all) == 0 {
 		return nil
 	}
@@ -225,23 +260,25 @@ func (e explanation) candidates(most int) []string {
 		}
 		t.row(mark, cell{c.Endpoint, plain}, cell{c.Why, plain})
 	}
-	return e.lines("Who could take over", t)
+	return e.lines(title, t)
 }
 
-func (e explanation) votes() []string {
-	if e.Vote == nil {
-		return nil
+// votes shows what this observer voted last, and what the others did.
+func (e explanation) votes() (lines []string) {
+	if e.Vote != nil {
+		title := "Last vote of " + e.Vote.Observer
+		saw := fold(title+": "+sawText(*e.Vote), e.columns())
+		saw[0] = e.in(bold, title) + strings.TrimPrefix(saw[0], title)
+		lines = append([]string{""}, saw...)
 	}
-	var saw []string
-	for _, v := range e.Vote.Saw {
-		text := v.Endpoint + " " + v.State.String()
-		if v.Class != probe.OK && v.Class != probe.None {
-			text += " (" + strings.TrimSpace(v.Class.String()+" "+v.Code) + ")"
-		}
-		saw = append(saw, text)
+	if len(e.Heard) == 0 {
+		return lines
 	}
-	title := "Last vote of " + e.Vote.Observer
-	return []string{"", e.in(bold, title) + ": " + cut(strings.Join(saw, ", "), screenColumns-2-utf8.RuneCountInString(title))}
+	var t table
+	for _, h := range e.Heard {
+		t.row(cell{voter(h.Vote), plain}, cell{e.ago(h.At) + " ago", plain}, cell{sawText(h.Vote), plain})
+	}
+	return append(lines, e.lines("What the others voted last", t)...)
 }
 
 func (e explanation) switches(most int) []string {
@@ -255,7 +292,41 @@ func (e explanation) switches(most int) []string {
 		}
 		t.row(cell{fmt.Sprint(r.Epoch), plain}, cell{e.ago(r.At) + " ago", plain}, cell{r.Kind.String(), plain}, cell{move(r), plain}, cell{reasonOf(r), plain})
 	}
-	return e.lines("Last switches", t)
+	return e.lines("Last switches (reattach explain "+e.Status.Name+" --epoch N shows the gates of one)", t)
+}
+
+// told shows the last notices, and whether they reached anybody.
+func (e explanation) told(most int) []string {
+	if len(e.Told) == 0 {
+		return nil
+	}
+	var t table
+	for i, one := range e.Told {
+		if i == most {
+			break
+		}
+		word, c := severityWord(one.Notice)
+		t.row(cell{e.ago(one.At) + " ago", plain}, cell{word, c}, cell{one.Event, plain}, cell{reached(one), plain})
+	}
+	return e.lines("Last notices (reattach events "+e.Status.Name+" shows all)", t)
+}
+
+// reached says in a few words whom a notice reached, and whom it did not.
+func reached(t failover.Told) string {
+	if len(t.Deliveries) == 0 {
+		return deliveriesText(t)
+	}
+	by := map[string][]string{}
+	for _, d := range t.Deliveries {
+		by[d.State] = append(by[d.State], d.Notifier)
+	}
+	var parts []string
+	for _, state := range []struct{ name, words string }{{"dead", "given up for "}, {"pending", "pending for "}, {"sent", "sent to "}} {
+		if names := by[state.name]; len(names) > 0 {
+			parts = append(parts, state.words+strings.Join(names, ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // move says from where to where a switch went.
@@ -268,21 +339,34 @@ func move(r failover.Record) string {
 
 // reasonOf says why a switch was made, and by whom if a person asked for it.
 func reasonOf(r failover.Record) string {
-	if r.Person == "" {
-		return r.Why
+	why := r.Why
+	if r.Person != "" {
+		why = r.Person + ": " + r.Reason
 	}
-	return r.Person + ": " + r.Reason
+	if len(r.Forced) > 0 {
+		why += "; forced: " + strings.Join(r.Forced, ", ")
+	}
+	for _, s := range r.Steps {
+		why += fmt.Sprintf("; %s %s", s.Step, s.Outcome)
+	}
+	if names := sayers(r); len(r.Votes) > 1 && len(names) > 0 {
+		why += "; so said " + strings.Join(names, ", ")
+	}
+	return why
 }
 
-// wrap breaks text into at most two lines of n columns.
-func wrap(text string, n int) []string {
-	if utf8.RuneCountInString(text) <= n {
-		return []string{text}
+// sayers are the observers whose votes a switch rests on: of a failover, that what it
+// left was down, of any other, that its target was up.
+func sayers(r failover.Record) (names []string) {
+	endpoint, state := r.To, policy.Up
+	if r.Kind == policy.Failover {
+		endpoint, state = r.From, policy.Down
 	}
-	head := string([]rune(text)[:n])
-	at := strings.LastIndexByte(head, ' ')
-	if at < n/2 {
-		at = len(head)
+	for _, v := range r.Votes {
+		said := slices.ContainsFunc(v.Saw, func(s failover.EndpointVote) bool { return s.Endpoint == endpoint && s.State == state })
+		if said && !slices.Contains(names, v.Observer) {
+			names = append(names, v.Observer)
+		}
 	}
-	return []string{text[:at], cut(strings.TrimSpace(text[at:]), n)}
+	return names
 }

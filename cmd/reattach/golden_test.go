@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,8 +152,8 @@ func TestNoControlCharacters(t *testing.T) {
 	x := explanationOf(s.Resources[0], nil)
 	x.Blind, x.History[0].Person, x.History[0].Reason = bad, "ana@ops", bad
 	for name, text := range map[string]string{
-		"status": statusView{all: true}.render(s), "explain": renderExplanation(paint{}, x),
-		"history": renderHistory(paint{}, 0, x.History, 0), "answer": renderAnswer(paint{}, failover.Answer{Text: bad, Hint: bad}),
+		"status": statusView{all: true}.render(s), "explain": renderExplanation(paint{}, 0, x),
+		"history": renderHistory(paint{}, 0, x.History, 0), "record": renderRecord(paint{}, 0, x.History[0]), "answer": renderAnswer(paint{}, failover.Answer{Text: bad, Hint: bad}),
 	} {
 		if strings.ContainsAny(text, "\x1b\x07\r") || strings.Contains(text, "\nnext line") {
 			t.Errorf("%s: %q", name, text)
@@ -182,6 +183,8 @@ func explanationOf(r failover.ResourceStatus, last *policy.Decision) failover.Ex
 			At: ago(time.Duration(i+1) * 3 * time.Hour), Times: failover.Times{Total: 10.6}})
 	}
 	x.History[1].Kind, x.History[1].Person, x.History[1].Reason = policy.Switchover, "ana@ops", "kernel update"
+	x.Told = tellings()[:3]
+	slices.Reverse(x.Told)
 	return x
 }
 
@@ -192,6 +195,21 @@ func TestExplain(t *testing.T) {
 	unread.IfDown, unread.History, unread.Vote, unread.Blind = policy.Decision{}, nil, nil, "the store has not answered yet"
 	observed := orders()
 	observed.Hold = &failover.Hold{Kind: policy.Failover, Gate: "observe", Why: "the mode is observe; it would go to standby", Since: ago(time.Minute)}
+	stepping, aborted := sessions(), sessions()
+	fenced := failover.StepEnd{Step: "fence", Outcome: failover.StepOK, Attempt: 1, By: "mon-a", Seconds: 1.25}
+	stepping.Activity, stepping.Operation, stepping.Steps = "steps", "the failover to standby, step promote runs", []failover.StepEnd{fenced}
+	aborted.GivenUp = &failover.GivenUp{Kind: policy.Failover, To: "standby", Why: "promote failed: exit status 1", At: ago(3 * time.Minute),
+		Steps: []failover.StepEnd{fenced, {Step: "promote", Outcome: failover.StepFailed, Why: "exit status 1", Attempt: 1, By: "mon-a", Seconds: 9}, {Step: "abort", Outcome: failover.StepOK, Attempt: 1, By: "mon-a", Seconds: 2}}}
+	quorum := gates("quorum")
+	for i := range quorum.Gates {
+		quorum.Gates[i].Why = "as short as most are"
+	}
+	quorum.Gates[8].Why = "vetoed: mon-b finds primary up, and people want to know more"
+	several := explanationOf(orders(), &quorum)
+	several.Heard = []failover.Heard{
+		{Vote: failover.Vote{Observer: "mon-b", Zone: "az-2", Saw: []failover.EndpointVote{{Endpoint: "primary", State: policy.Up}, {Endpoint: "standby", State: policy.Up}}}, At: ago(3 * time.Second)},
+		{Vote: failover.Vote{Observer: "mon-c", Saw: []failover.EndpointVote{{Endpoint: "primary", State: policy.Down, Class: probe.Timeout}, {Endpoint: "standby", State: policy.Up, Class: probe.OK}}}, At: ago(time.Minute)},
+	}
 	many := orders()
 	for range 20 {
 		many.Endpoints = append(many.Endpoints, many.Endpoints[1])
@@ -204,8 +222,11 @@ func TestExplain(t *testing.T) {
 		"explain-observe":  explanationOf(observed, &waived),
 		"explain-many":     explanationOf(many, &crowd),
 		"explain-unwanted": explanationOf(mail(), nil),
+		"explain-steps":    explanationOf(stepping, &held),
+		"explain-given-up": explanationOf(aborted, &held),
+		"explain-several":  several,
 	} {
-		got := renderExplanation(paint{}, x)
+		got := renderExplanation(paint{}, 0, x)
 		golden(t, name, got)
 		if n := strings.Count(got, "\n"); n > screenLines {
 			t.Errorf("%s: %d lines, more than a screen's %d", name, n, screenLines)
@@ -213,6 +234,11 @@ func TestExplain(t *testing.T) {
 		for line := range strings.Lines(got) {
 			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > screenColumns {
 				t.Errorf("%s: %d columns, more than a screen's %d: %s", name, n, screenColumns, line)
+			}
+		}
+		for line := range strings.Lines(renderExplanation(paint{}, 80, x)) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%s: %d columns on a terminal that has 80: %s", name, n, line)
 			}
 		}
 		if x.Status.Hold != nil && !strings.Contains(got, "know more") && name != "explain-observe" {
@@ -229,9 +255,43 @@ func TestExplain(t *testing.T) {
 func TestHistory(t *testing.T) {
 	records := explanationOf(orders(), nil).History
 	golden(t, "history", renderHistory(paint{}, 0, records, 3))
+	records[0].Forced = []string{"taint", "damping"}
+	narrow := renderHistory(paint{}, 80, records, 3)
+	golden(t, "history-narrow", narrow)
+	for line := range strings.Lines(narrow) {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
 	golden(t, "history-none", renderHistory(paint{}, 0, nil, 3))
 	if got := renderHistory(paint{}, 0, records, 0); strings.Count(got, "\n") != 6 {
 		t.Errorf("not all is shown:\n%s", got)
+	}
+}
+
+// TestRecord: a switch of the past shows what was kept of it, and nothing of what was not.
+func TestRecord(t *testing.T) {
+	plan := gates("")
+	plan.Gates[6].Open, plan.Gates[6].Waived = false, true
+	whole := failover.Record{Resource: "orders-db", Epoch: 8, Kind: policy.Failover, From: "primary", To: "standby", Why: "primary was down (refused), standby was up",
+		By: "mon-a", Person: "ana@ops", Reason: "tired of waiting", Forced: []string{"damping"}, At: ago(time.Hour), Gates: plan.Gates, Candidates: plan.Candidates,
+		Votes: []failover.Vote{{Observer: "mon-a", Zone: "east", Saw: []failover.EndpointVote{{Endpoint: "primary", State: policy.Down, Class: probe.Refused},
+			{Endpoint: "standby", State: policy.Up, Class: probe.OK}}}, {Observer: "mon-b", Saw: []failover.EndpointVote{{Endpoint: "primary", State: policy.Suspect, Class: probe.Auth, Code: "1045"}}}},
+		Steps: []failover.StepEnd{{Step: "fence", Outcome: failover.StepOK, Attempt: 1, By: "mon-a", Seconds: 0.25}, {Step: "promote", Outcome: failover.StepFailed, Why: "the replica lags", Attempt: 2, By: "mon-a", Seconds: 3},
+			{Step: "after", Outcome: failover.StepRunning, Attempt: 1, By: "mon-b"}},
+		Times: failover.Times{Detect: 10.1, Read: 0.002, Open: 0.003, Vote: 0.2, Total: 10.305}}
+	bare := failover.Record{Resource: "sessions", Epoch: 1, Kind: policy.Bootstrap, To: "cache-1", Why: "cache-1 is up", By: "mon-a", At: ago(time.Hour)}
+	for name, r := range map[string]failover.Record{"explain-epoch": whole, "explain-epoch-bare": bare} {
+		got := renderRecord(paint{}, 0, r)
+		golden(t, name, got)
+		for line := range strings.Lines(got) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > screenColumns {
+				t.Errorf("%s: %d columns: %s", name, n, line)
+			}
+		}
+	}
+	if _, err := recordOf([]failover.Record{bare}, "sessions", 2); err == nil {
+		t.Error("an epoch that was never kept is found")
 	}
 }
 

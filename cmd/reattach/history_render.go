@@ -12,8 +12,8 @@ func renderHistory(p paint, width int, records []failover.Record, limit int) str
 	if len(records) == 0 {
 		return "no switch is recorded\n"
 	}
-	t := table{paint: p, width: width}
-	t.texts(dim, "WHEN", "RESOURCE", "EPOCH", "KIND", "SWITCH", "TOOK", "WHY")
+	t := table{paint: p, width: width, fold: true}
+	t.texts(dim, "WHEN (UTC)", "RESOURCE", "EPOCH", "KIND", "SWITCH", "TOOK", "WHY")
 	for i, r := range records {
 		if limit > 0 && i == limit {
 			break
@@ -26,7 +26,7 @@ func renderHistory(p paint, width int, records []failover.Record, limit int) str
 		if r.Times.Total > 0 {
 			took = fmt.Sprintf("%.2f s", r.Times.Total)
 		}
-		t.row(cell{r.At.Format("2006-01-02 15:04:05 MST"), plain}, cell{r.Resource, bold}, cell{fmt.Sprint(r.Epoch), plain}, kind,
+		t.row(cell{r.At.UTC().Format("2006-01-02 15:04:05"), plain}, cell{r.Resource, bold}, cell{fmt.Sprint(r.Epoch), plain}, kind,
 			cell{move(r), plain}, cell{took, plain}, cell{reasonOf(r), plain})
 	}
 	out := t.String()

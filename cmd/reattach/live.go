@@ -36,11 +36,15 @@ type liveResource struct {
 	Why       string         `json:"why,omitempty"`
 	Endpoints []liveEndpoint `json:"endpoints"`
 	Handles   []liveHandle   `json:"handles,omitempty"`
+	observed  bool           // the mode is observe
 }
 
 type liveEndpoint struct {
 	Name string `json:"name"`
 	probeJSON
+	Requirements []liveRequirement `json:"requirements,omitempty"`
+	Privilege    *livePrivilege    `json:"missing_privilege,omitempty"`
+	Warning      string            `json:"warning,omitempty"` // of what would surprise, and keeps nothing from being done
 }
 
 type liveHandle struct {
@@ -56,7 +60,7 @@ func (l *liveReport) verdict() error {
 		return &exit{code: exitUnreachable}
 	}
 	for _, r := range l.Resources {
-		if r.needsPerson() || slices.ContainsFunc(r.Endpoints, func(e liveEndpoint) bool { return e.Class != probe.OK }) {
+		if r.needsPerson() || r.unready() || slices.ContainsFunc(r.Endpoints, func(e liveEndpoint) bool { return e.Class != probe.OK }) {
 			return &exit{code: exitNo}
 		}
 	}
@@ -87,12 +91,17 @@ func checkLive(ctx context.Context, conf *configs.Config) *liveReport {
 	}
 	for i := range conf.Resources {
 		r := &conf.Resources[i]
-		out := liveResource{Name: r.Name}
+		out := liveResource{Name: r.Name, observed: r.Mode == policy.Observe}
 		for j, e := range r.Endpoints {
-			out.Endpoints = append(out.Endpoints, liveEndpoint{e.Name, resultJSON(e.Target.URL, results[r.Name][j])})
+			result := results[r.Name][j]
+			out.Endpoints = append(out.Endpoints, liveEndpoint{Name: e.Name, probeJSON: resultJSON(e.Target.URL, result),
+				Requirements: requirements(r, result.Facts), Privilege: privilege(r, e.Target, result.Facts)})
 		}
 		if seen != nil {
 			out.describe(r, seen)
+		}
+		for j := range out.Endpoints {
+			out.Endpoints[j].Warning = out.readOnly(r, out.Endpoints[j])
 		}
 		report.Resources = append(report.Resources, out)
 	}
@@ -111,7 +120,7 @@ func probeAll(ctx context.Context, conf *configs.Config) map[string][]probe.Resu
 			room <- struct{}{}
 			group.Go(func() {
 				defer func() { <-room }()
-				results[j] = probe.Once(ctx, r.Protocol, e.Target)
+				results[j] = liveProbe(ctx, r.Protocol, e.Target)
 			})
 		}
 	}

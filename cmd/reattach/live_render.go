@@ -40,7 +40,7 @@ func (r liveResource) render(p paint) string {
 		}
 		t.row(cell{"endpoint", dim}, cell{e.Name, plain}, cell{mark, plain}, cell{e.Class.String(), inkOf(e.Class)}, cell{outcome, plain})
 	}
-	b.WriteString(t.String())
+	b.WriteString(t.String() + r.renderFacts(p))
 	if r.Condition == "" {
 		return b.String()
 	}
@@ -80,21 +80,25 @@ func conditionText(p paint, r liveResource) string {
 }
 
 func conditionNext(r liveResource) string {
+	force := "" // what writes a handle is refused in observe mode without it
+	if r.observed {
+		force = " --force observe"
+	}
 	switch r.Condition {
 	case policy.Ours.String():
 		return "the handles are as reattach wrote them"
 	case policy.Outdated.String():
-		return "protected as ever; reattach refresh " + r.Name + " writes the new spelling"
+		return "protected as ever; reattach refresh " + r.Name + force + " --reason … writes the new spelling"
 	case policy.Unmanaged.String():
 		return "the daemon will adopt what is there"
 	case policy.Moved.String():
 		return "the daemon will adopt it"
 	case policy.Empty.String():
-		return "created where bootstrap = true, once the first endpoint is up; else reattach restore " + r.Name + " --to ENDPOINT"
+		return "created where bootstrap = true, once the first endpoint is up; else reattach restore " + r.Name + " --to ENDPOINT" + force + " --reason …"
 	case policy.Foreign.String():
-		return "never overwritten; a person says reattach adopt or restore " + r.Name + " --to ENDPOINT"
+		return "never overwritten; a person says reattach adopt or restore " + r.Name + " --to ENDPOINT --reason …" + force
 	case policy.Deleted.String():
-		return "never recreated by itself; reattach restore " + r.Name + " --to ENDPOINT"
+		return "never recreated by itself; reattach restore " + r.Name + " --to ENDPOINT" + force + " --reason …"
 	}
 	return ""
 }

@@ -64,8 +64,8 @@ func newProbe(p *process) *cobra.Command {
 	f.StringVarP(&o.user, "user", "u", "", "log in as this user, not as the URL's")
 	f.StringVar(&o.passwordEnv, "password-env", "", "take the password from this environment variable")
 	f.StringVar(&o.passwordFile, "password-file", "", "take the password from this file")
-	f.DurationVar(&o.timeout, "timeout", 0, "for the whole conversation (default: the protocol's own)")
-	f.StringVar(&o.depth, "depth", "", "how far to go: connect, greeting, auth, ping, role, read or write (default: the deepest without a trace)")
+	f.Var(length{"timeout", &o.timeout}, "timeout", "for the whole conversation (default: the protocol's own)")
+	f.StringVar(&o.depth, "depth", "", "how far to go: "+strings.Join(probe.DepthWords(), ", ")+" (default: the deepest without a trace)")
 	f.StringVar(&o.tls, "tls", "", "off, prefer, require or verify (default: the scheme's own)")
 	f.StringVar(&o.caFile, "ca-file", "", "trust these roots (PEM), not the system's")
 	f.StringVar(&o.certFile, "cert-file", "", "client certificate (PEM)")
@@ -74,7 +74,7 @@ func newProbe(p *process) *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("password-env", "password-file")
 	cmd.MarkFlagsRequiredTogether("cert-file", "key-file")
 	complete(cmd, "tls", "off", "prefer", "require", "verify")
-	complete(cmd, "depth", "connect", "greeting", "auth", "ping", "role", "read", "write")
+	complete(cmd, "depth", probe.DepthWords()...)
 	return cmd
 }
 
@@ -137,9 +137,6 @@ func (o probeOptions) target(u probe.URL, protocol probe.Protocol) (probe.Target
 	if t.Timeout == 0 {
 		t.Timeout = protocol.Defaults.Timeout
 	}
-	if t.Timeout < 0 {
-		return t, wrongf("", "--timeout is not positive")
-	}
 	if o.tls != "" {
 		var err error
 		if t.TLS.Mode, err = probe.ParseTLSMode(o.tls); err != nil {
@@ -147,8 +144,8 @@ func (o probeOptions) target(u probe.URL, protocol probe.Protocol) (probe.Target
 		}
 	}
 	if o.depth != "" {
-		if err := t.Depth.UnmarshalText([]byte(o.depth)); err != nil || t.Depth == probe.PhaseNone {
-			return t, wrongf("connect, greeting, auth, ping, role, read or write", "--depth: unknown phase %q", o.depth)
+		if t.Depth = probe.ParseDepth(o.depth); t.Depth == probe.PhaseNone {
+			return t, wrongf("one of "+strings.Join(probe.DepthWords(), ", "), "--depth knows no %q", o.depth)
 		}
 	}
 	return t, nil

@@ -15,7 +15,7 @@ func renderResult(p paint, protocol probe.Protocol, t probe.Target, r probe.Resu
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", p.in(bold, t.URL.String()))
 	b.WriteString(renderPhases(p, r))
-	fmt.Fprintf(&b, "\n%s%s\n%s\n", p.in(inkOf(r.Class), classTitle(r)), errText(r), meaning(r, protocol))
+	fmt.Fprintf(&b, "\n%s%s\n%s\n", p.in(inkOf(r.Class), classTitle(r)), errText(r), meaning(r, protocol, t.Depth))
 	if facts := renderFacts(p, protocol, r); facts != "" {
 		b.WriteString("\n" + facts)
 	}
@@ -69,7 +69,7 @@ func inkOf(c probe.Class) ink {
 // meanings says what each class means.
 var meanings = map[probe.Class]string{
 	probe.OK:            "The whole conversation went as it should.",
-	probe.Refused:       "The address answers, and nobody listens on that port: the process is gone.",
+	probe.Refused:       "The address answers, and nobody listens on that port: the process is gone, or the port is wrong.",
 	probe.Unreachable:   "Nobody answers for that address: the host is gone, or no network leads to it.",
 	probe.Timeout:       "Nothing came in time: the host is gone, packets are dropped, or the process hangs.",
 	probe.Reset:         "The connection was accepted, and then closed or reset before the conversation was over.",
@@ -84,9 +84,13 @@ var meanings = map[probe.Class]string{
 	probe.Local:         "The fault is on this machine: no route, no nameserver, or no file descriptors left.",
 }
 
-// meaning says what a result means, and what the daemon would make of it.
-func meaning(r probe.Result, p probe.Protocol) string {
+// meaning says what a result means, and what the daemon would make of it. A
+// conversation that was told how deep to go says how far it went.
+func meaning(r probe.Result, p probe.Protocol, depth probe.Phase) string {
 	text := meanings[r.Class] + "\n"
+	if r.Class == probe.OK && depth != probe.PhaseNone {
+		text = fmt.Sprintf("It went as it should up to %s, and was not to go further.\n", r.Phase)
+	}
 	switch {
 	case r.Class == probe.OK:
 		text += "Evidence of health."

@@ -47,13 +47,14 @@ type process struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) (string, bool)
-	paint    paint // for out
-	errTTY   bool  // err is a terminal
-	width    int   // of the terminal out; 0: it is none
+	paint    paint  // for out
+	errTTY   bool   // err is a terminal
+	width    int    // of the terminal out; 0: it is none
+	daemon   string // the daemon's account on this machine, if there is one of that name
 }
 
 func newProcess() *process {
-	p := &process{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv}
+	p := &process{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, daemon: daemonAccount}
 	p.width, _ = terminal(os.Stdout)
 	_, p.errTTY = terminal(os.Stderr)
 	noColor, _ := p.env("NO_COLOR")
@@ -93,14 +94,19 @@ func exitOf(err error) *exit {
 	return &exit{exitWrong, err, "reattach help lists the commands, reattach COMMAND --help explains one"}
 }
 
+// nobodyAnswers is what a person can do then.
+const nobodyAnswers = "is it running (reattach run)? Another socket is named by --socket, or REATTACH_SOCKET"
+
 // asked turns an error of the client into one with an exit code.
 func asked(err error, socket string) error {
 	var refusal *httpapi.Refusal
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refusal) && refusal.Code == 404:
+	case errors.As(err, &refusal) && (refusal.Code == 404 || refusal.Code == 422):
 		return &exit{exitWrong, err, refusal.Hint}
+	case errors.As(err, &refusal) && refusal.Code == 409:
+		return &exit{exitNo, err, refusal.Hint}
 	case errors.As(err, &refusal):
 		return &exit{exitUnreachable, err, refusal.Hint}
 	case errors.Is(err, context.Canceled):
@@ -110,8 +116,7 @@ func asked(err error, socket string) error {
 	case errors.Is(err, os.ErrPermission):
 		return &exit{exitUnreachable, fmt.Errorf("no permission to open %s", socket), "the socket belongs to the user that the daemon runs as: try sudo"}
 	case errors.Is(err, httpapi.ErrUnreachable):
-		return &exit{exitUnreachable, fmt.Errorf("no daemon answers on %s", socket),
-			"is it running (reattach run)? Another socket is named by --socket, or REATTACH_SOCKET"}
+		return &exit{exitUnreachable, fmt.Errorf("no daemon answers on %s", socket), nobodyAnswers}
 	}
 	return &exit{exitNo, err, ""}
 }
@@ -123,6 +128,7 @@ handle in Consul's KV store, or in its own, to a standby: the application re-att
 Start here:
   reattach probe mysql://app@db1.internal/orders      can I reach this at all?
   reattach check /etc/reattach                        every mistake in the configuration at once
+  reattach doctor                                     everything that a failover needs, and what to mend
   reattach run --config /etc/reattach                 the daemon
   reattach status                                     what needs a person, first
   reattach explain orders-db                          why was it switched, or why not?
@@ -152,8 +158,8 @@ func newRoot(p *process) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("daemon", newRun(p), newCheck(p), newProbe(p))
-	add("ask", d.status(), d.explain(), d.history())
+	add("daemon", newRun(p), newCheck(p), newDoctor(p), newProbe(p))
+	add("ask", d.status(), d.explain(), d.history(), d.events(), d.notify(), d.step())
 	add("switch", d.switches()...)
 	add("order", d.orders()...)
 	root.AddCommand(newVersion(p))

@@ -23,6 +23,7 @@ import (
 	"github.com/reattach/reattach/failover/embedded"
 	"github.com/reattach/reattach/failover/httpapi"
 	"github.com/reattach/reattach/failover/metrics"
+	"github.com/reattach/reattach/failover/notify"
 	"github.com/reattach/reattach/probe"
 )
 
@@ -30,8 +31,11 @@ const runText = `Watch what the configuration names, and switch what fails.
 
 It stays in the foreground and logs to standard error: text on a terminal, JSON
 otherwise. SIGHUP reads the configuration again; one with a mistake is reported, and the
-running one stays. Files named by file() are read again by themselves when they change.
+running one stays. Files named by file() and token_file are read again by themselves when
+they change, and nothing else.
 SIGTERM and SIGINT end it in order: no conversation, ballot or file is left half done.
+Under systemd (Type=notify-reload) it says when it is ready, reloads and stops, how it is
+in one line, and, with WatchdogSec, that it lives, as long as its decisions go on.
 
 Exit code 0 after SIGTERM or SIGINT, 2 when the configuration cannot be used, 3 when the
 embedded store is in use or another daemon has the socket, 1 when it cannot go on.`
@@ -85,10 +89,16 @@ type service struct {
 	log     *slog.Logger
 	conf    atomic.Pointer[configs.Config] // in force
 	store   *opened
+	outbox  *notify.Outbox
 	daemon  *failover.Daemon
+	manager *supervisor   // nil: nobody asked to be told
+	silent  chan struct{} // closed once the daemon has told everything
 	metrics *metrics.Metrics
 	scrape  http.Handler
-	hint    chan struct{} // a server rejected our credentials: look at the secrets' files
+	hint    chan struct{} // our credentials were rejected: look at the secrets' files
+	secrets secrets       // this and the next belong to reloads
+	refused refused
+	peers   *httpapi.Peers
 }
 
 // run is the daemon, from reading its configuration to its end.
@@ -97,12 +107,10 @@ func run(ctx context.Context, p *process, paths []string, log *slog.Logger) erro
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s := &service{paths: paths, options: configOptions(p), log: log, hint: make(chan struct{}, 1)}
+	s := &service{paths: paths, options: configOptions(p), log: log, hint: make(chan struct{}, 1), silent: make(chan struct{}), peers: httpapi.NewPeers()}
 	conf, diags := configs.Load(paths, s.options)
 	if conf == nil {
-		fmt.Fprint(p.err, diags.String())
-		errors, _ := diags.Count()
-		return wrongf("reattach check shows the same", "%s in the configuration", plural(errors, "error"))
+		return unusable(p, paths, diags)
 	}
 	for _, d := range diags {
 		log.Warn(d.Message, "file", d.File, "line", d.Line, "hint", d.Hint)
@@ -113,6 +121,7 @@ func run(ctx context.Context, p *process, paths []string, log *slog.Logger) erro
 		return err
 	}
 	defer s.store.close()
+	defer s.outbox.Close()
 	parts = append(parts, part{"reload", func(ctx context.Context) error { return s.reloads(ctx, hangups) }})
 	s.announce(conf)
 	if err := runAll(ctx, parts); err != nil {
@@ -140,32 +149,43 @@ func (s *service) assemble(conf *configs.Config) (parts []part, err error) {
 	if err := os.MkdirAll(conf.Observer.StateDir, 0o700); err != nil {
 		return nil, &exit{exitNo, fmt.Errorf("state_dir: %w", err), ""}
 	}
+	if err := s.openOutbox(conf); err != nil {
+		return nil, err
+	}
+	closers = append(closers, s.outbox.Close)
 	if err := s.build(conf); err != nil {
 		return nil, &exit{exitNo, err, ""}
+	}
+	if s.manager, err = newSupervisor(s.daemon, s.log); err != nil {
+		return nil, &exit{exitWrong, err, "systemd sets WATCHDOG_USEC by WatchdogSec="}
 	}
 	socket, err := httpapi.ListenSocket(conf.Listen.Socket)
 	if err != nil {
 		return nil, socketExit(err)
 	}
 	closers = append(closers, socket.Close)
-	parts = []part{{"daemon", s.daemon.Run}, {"socket", s.serve(socket, s.api(conf, true))}}
-	if conf.Listen.HTTP == "" {
-		return parts, nil
+	parts = []part{{"notices", s.telling}, {"daemon", s.watching}, {"socket", s.serve(socket, s.api(conf, true))}}
+	if conf.Listen.HTTP != "" {
+		public, err := net.Listen("tcp", conf.Listen.HTTP)
+		if err != nil {
+			return nil, &exit{exitNo, fmt.Errorf("listen.http: %w", err), ""}
+		}
+		parts = append(parts, part{"http", s.serve(public, s.api(conf, false))})
 	}
-	public, err := net.Listen("tcp", conf.Listen.HTTP)
-	if err != nil {
-		return nil, &exit{exitNo, fmt.Errorf("listen.http: %w", err), ""}
+	if s.manager != nil {
+		parts = append(parts, part{"service manager", s.manager.run})
 	}
-	return append(parts, part{"http", s.serve(public, s.api(conf, false))}), nil
+	return parts, nil
 }
 
 // build makes daemon and metrics.
 func (s *service) build(conf *configs.Config) error {
 	engine := engineConfig(conf)
+	engine.Active = s.outbox.Active()
 	m := metrics.New(engine, buildVersion())
 	daemon, err := failover.NewDaemon(failover.Options{
 		Config: engine, Store: s.store, Log: s.log, StateDir: conf.Observer.StateDir,
-		Taps: []failover.Tap{m, rejected{s.hint}}, Version: buildVersion(),
+		Taps: []failover.Tap{m, rejected{s.hint}}, Version: buildVersion(), Journal: s.outbox, RunStep: stepRunner(s.log), Ask: s.ask,
 	})
 	if err != nil {
 		return err
@@ -182,9 +202,10 @@ func (s *service) build(conf *configs.Config) error {
 
 // api is what a door offers: commands through the socket, handles in the open.
 func (s *service) api(conf *configs.Config, private bool) httpapi.API {
-	api := httpapi.API{Reader: s.daemon, Health: s.daemon, Metrics: s.scrape, Pprof: conf.Listen.Pprof, Log: s.log}
+	notices := desk{s.daemon, s.outbox}
+	api := httpapi.API{Reader: s.daemon, Health: s.daemon, Observer: s.daemon, Events: notices, Metrics: s.scrape, Pprof: conf.Listen.Pprof, Log: s.log}
 	if private {
-		api.Commander = s.daemon
+		api.Commander, api.Tester, api.Rehearser = s.daemon, notices, rehearsals{s}
 		return api
 	}
 	if s.store.embedded != nil {
@@ -210,6 +231,16 @@ func (s *service) keys() []string {
 
 func (s *service) serve(ln net.Listener, api httpapi.API) func(context.Context) error {
 	return func(ctx context.Context) error { return httpapi.Serve(ctx, ln, api.Handler(), s.log) }
+}
+
+// ask asks another observer how it is, at the URL that is configured now.
+func (s *service) ask(ctx context.Context, observer string) (failover.Health, error) {
+	for _, p := range s.conf.Load().Observer.Peers {
+		if p.Name == observer {
+			return s.peers.Ask(ctx, observer, p.URL)
+		}
+	}
+	return failover.Health{}, errors.New("it is not configured any more")
 }
 
 // announce says what is watched, where, and which doors are open.

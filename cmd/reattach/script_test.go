@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,26 +38,45 @@ func TestMain(m *testing.M) {
 //	freeport NAME               an address that refuses; $NAME is it
 //	put KEY VALUE               write a key into store.db, which nobody has open
 //	del KEY                     delete it
-//	hup                         send SIGHUP to what runs in the background
-//	term                        send SIGTERM
+//	hup [WORD]                  send SIGHUP to what runs in the background (and has this word in its command)
+//	term [WORD]                 send SIGTERM
 //	get URL REGEXP              an HTTP GET's body matches
 //	getuntil URL REGEXP         get it again and again until its body matches
+//	hook NAME STATUS            start, or change, a server that people are told by; $NAME is its URL
+//	hooked NAME REGEXP          wait until what it was told matches
+//	manager                     be the service manager: own NOTIFY_SOCKET
+//	heard REGEXP                wait until what the manager was told matches, and forget it up to there
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
+	testscript.Run(t, scripts("testdata/script", func(*testscript.Env) {}))
+}
+
+// scripts are those of a folder, with all that they can do; more is for the setup.
+func scripts(dir string, more func(*testscript.Env)) testscript.Params {
+	return testscript.Params{
+		Dir: dir, RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Deadline: time.Now().Add(2 * time.Minute), // a daemon that does not end is killed, and shows where it stood
 		Setup: func(env *testscript.Env) error {
 			s := &servers{all: map[string]*server{}}
 			env.Values["servers"] = s
 			env.Defer(s.stop)
+			h := &hooks{all: map[string]*hook{}}
+			env.Values["hooks"] = h
+			env.Defer(h.stop)
+			m := &manager{}
+			env.Values["manager"] = m
+			env.Defer(m.stop)
 			env.Setenv("REATTACH_SOCKET", env.WorkDir+"/run/c.sock")
 			env.Setenv("NO_PROXY", "*")
+			// The race detector would have each command sleep for a second as it
+			// ends, to see what others do meanwhile; here nobody outlives main.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			more(env)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exit": scriptExit, "until": scriptUntil, "server": scriptServer, "crash": scriptCrash, "freeport": scriptFreePort,
-			"hup":  func(ts *testscript.TestScript, _ bool, _ []string) { scriptSignal(ts, syscall.SIGHUP) },
-			"term": func(ts *testscript.TestScript, _ bool, _ []string) { scriptSignal(ts, syscall.SIGTERM) },
+			"hup":  func(ts *testscript.TestScript, _ bool, args []string) { scriptSignal(ts, syscall.SIGHUP, args) },
+			"term": func(ts *testscript.TestScript, _ bool, args []string) { scriptSignal(ts, syscall.SIGTERM, args) },
 			"put": func(ts *testscript.TestScript, _ bool, args []string) {
 				scriptWrite(ts, failover.Op{Verb: failover.Set, Key: args[0], Value: []byte(args[1])})
 			},
@@ -63,8 +84,9 @@ func TestScripts(t *testing.T) {
 				scriptWrite(ts, failover.Op{Verb: failover.Delete, Key: args[0]})
 			},
 			"get": scriptGet, "getuntil": scriptGetUntil,
+			"hook": scriptHook, "hooked": scriptHooked, "manager": scriptManager, "heard": scriptHeard,
 		},
-	})
+	}
 }
 
 func scriptExit(ts *testscript.TestScript, _ bool, args []string) {
@@ -110,9 +132,11 @@ func waitFor(ts *testscript.TestScript, pattern string, ask func() string) {
 	}
 }
 
-func scriptSignal(ts *testscript.TestScript, s syscall.Signal) {
+func scriptSignal(ts *testscript.TestScript, s syscall.Signal, words []string) {
 	for _, c := range ts.BackgroundCmds() {
-		ts.Check(c.Process.Signal(s))
+		if len(words) == 0 || slices.Contains(c.Args, words[0]) {
+			ts.Check(c.Process.Signal(s))
+		}
 	}
 }
 
@@ -176,10 +200,17 @@ func scriptCrash(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func scriptFreePort(ts *testscript.TestScript, _ bool, args []string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Setenv(args[0], ln.Addr().String())
-	ts.Check(ln.Close())
+	// Below the ports that the kernel gives to whoever asks for any: nobody takes it
+	// before the daemon does.
+	for {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err != nil {
+			continue
+		}
+		ts.Setenv(args[0], ln.Addr().String())
+		ts.Check(ln.Close())
+		return
+	}
 }
 
 // server speaks as much of memcached's protocol as a probe asks for. The real

@@ -21,9 +21,9 @@ type statusView struct {
 
 func (v statusView) render(s failover.Status) string {
 	var b strings.Builder
-	b.WriteString(v.head(s) + "\n")
+	b.WriteString(v.head(s) + v.observers(s) + v.troubles(s) + "\n")
 	next, rest := httpapi.Notices(s)
-	t := table{paint: v.paint, width: v.width}
+	t := table{paint: v.paint, width: v.width, fold: true}
 	t.texts(dim, "", "RESOURCE", "ATTACHED", "STATE", "PROTECTED")
 	var details []string
 	for _, r := range s.Resources {
@@ -31,7 +31,7 @@ func (v statusView) render(s failover.Status) string {
 		details = append(details, v.details(r, next[r.Name], s.AsOf))
 	}
 	// The details of a resource stand below its line, which is aligned with all others.
-	lines := strings.SplitAfter(t.String(), "\n")
+	lines := t.texted()
 	b.WriteString(lines[0])
 	for i := range s.Resources {
 		b.WriteString(lines[i+1])
@@ -72,16 +72,39 @@ func (v statusView) head(s failover.Status) string {
 	return out
 }
 
+// observers says how each observer is, where there are several.
+func (v statusView) observers(s failover.Status) string {
+	t := table{paint: v.paint, width: v.width, fold: true}
+	for _, o := range httpapi.Observers(s) {
+		t.row(marks[o.Level], cell{o.Name, bold}, cell{o.Zone, dim}, cell{o.Text, plain})
+	}
+	return t.String()
+}
+
 func (v statusView) notice(n failover.Notice, now time.Time) string {
 	c, mark := yellow, "·"
 	if n.Urgent {
 		c, mark = red, "!"
 	}
-	out := fmt.Sprintf("\n%s  %s ago: %s\n", v.paint.in(c, mark), httpapi.Age(now.Sub(n.At)), clean(n.Text))
+	when := httpapi.Age(now.Sub(n.At)) + " ago"
+	if n.Teller != "" {
+		when += ", told by " + clean(n.Teller)
+	}
+	out := fmt.Sprintf("\n%s  %s: %s\n", v.paint.in(c, mark), when, clean(n.Text))
 	if n.Next != "" {
 		out += "   next: " + v.paint.in(bold, clean(n.Next)) + "\n"
 	}
 	return out
+}
+
+// troubles names the destinations of notices that do not take them: whoever is
+// to be told of all this does not hear it.
+func (v statusView) troubles(s failover.Status) string {
+	t := table{paint: v.paint, width: v.width}
+	for _, one := range httpapi.Troubles(s) {
+		t.row(marks[one.Level], cell{one.Text, plain})
+	}
+	return t.String()
 }
 
 // marks stand at a line's begin, so that it can be told without colours, too.
@@ -133,7 +156,10 @@ func (v statusView) details(r failover.ResourceStatus, next string, now time.Tim
 	if httpapi.AttentionOf(r) == httpapi.Calm && !v.all {
 		return ""
 	}
-	t := table{paint: v.paint, indent: "     ", width: v.width}
+	t := table{paint: v.paint, indent: "     ", width: v.width, fold: true}
+	if r.Operation != "" {
+		t.row(cell{r.Operation, yellow})
+	}
 	if r.Hold != nil {
 		t.row(cell{fmt.Sprintf("%s held by gate %s for %s", r.Hold.Kind, r.Hold.Gate, httpapi.Age(now.Sub(r.Hold.Since))), red})
 		if r.Hold.Why != r.Why {

@@ -54,9 +54,14 @@ type cell struct {
 type table struct {
 	paint  paint
 	indent string
-	width  int // lines are cut there; 0: never
+	width  int  // lines are cut there; 0: never
+	fold   bool // what would be cut of a row's last column goes on in lines of its own instead
 	rows   [][]cell
 }
+
+// leastRoom is how many columns a folded column has at least: where fewer are left, it
+// stands below its row.
+const leastRoom = 24
 
 // row adds a row, without empty cells at its end.
 func (t *table) row(cells ...cell) {
@@ -79,7 +84,10 @@ func (t *table) texts(c ink, texts ...string) {
 }
 
 // String returns the table, each line ended.
-func (t *table) String() string {
+func (t *table) String() string { return strings.Join(t.texted(), "") }
+
+// texted returns the rows, each with its lines ended.
+func (t *table) texted() (rows []string) {
 	var widths []int
 	for _, row := range t.rows {
 		for i, c := range row {
@@ -91,11 +99,12 @@ func (t *table) String() string {
 			}
 		}
 	}
-	var b strings.Builder
 	for _, row := range t.rows {
+		var b strings.Builder
 		t.line(&b, row, widths)
+		rows = append(rows, b.String())
 	}
-	return b.String()
+	return rows
 }
 
 // line sets one row, without white space at its end.
@@ -104,7 +113,11 @@ func (t *table) line(b *strings.Builder, row []cell, widths []int) {
 	at := utf8.RuneCountInString(t.indent)
 	for i, c := range row {
 		text := c.text
-		if t.width > 0 {
+		switch {
+		case t.width > 0 && t.fold && i == len(row)-1:
+			t.folded(b, c, at)
+			return
+		case t.width > 0 && !t.fold:
 			text = cut(text, t.width-at)
 		}
 		b.WriteString(t.paint.in(c.ink, text))
@@ -114,6 +127,29 @@ func (t *table) line(b *strings.Builder, row []cell, widths []int) {
 			b.WriteString(strings.Repeat(" ", gap))
 			at += gap
 		}
+	}
+	b.WriteByte('\n')
+}
+
+// folded sets the last cell of a row, which begins in a column, and ends its line.
+func (t *table) folded(b *strings.Builder, c cell, at int) {
+	room := t.width - at
+	if utf8.RuneCountInString(c.text) <= room {
+		b.WriteString(t.paint.in(c.ink, c.text) + "\n")
+		return
+	}
+	if room < leastRoom {
+		at = utf8.RuneCountInString(t.indent) + 3
+		above := strings.TrimRight(b.String(), " ")
+		b.Reset()
+		b.WriteString(above + "\n" + strings.Repeat(" ", at))
+		room = max(t.width-at, leastRoom)
+	}
+	for i, line := range fold(c.text, room) {
+		if i > 0 {
+			b.WriteString("\n" + strings.Repeat(" ", at))
+		}
+		b.WriteString(t.paint.in(c.ink, line))
 	}
 	b.WriteByte('\n')
 }

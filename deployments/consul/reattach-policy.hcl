@@ -24,7 +24,7 @@ key_prefix "reattach/" {
 
 # The handles: one block for each key that the configuration names, exactly as it
 # is written there. The observers read and rewrite these and never delete them.
-# Applications and consul-template need no more than policy = "read" on theirs.
+# Applications, consul-template and envconsul have reader-policy.hcl instead.
 key "production/DATABASE_URL" {
   policy = "write"
 }

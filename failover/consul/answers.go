@@ -56,6 +56,13 @@ func (a *answers) RoundTrip(sent *http.Request) (*http.Response, error) {
 	return nil, &statusError{status: response.StatusCode, text: strings.TrimSpace(string(text))}
 }
 
+// CloseIdleConnections is what http.Client looks for.
+func (a *answers) CloseIdleConnections() {
+	if next, ok := a.next.(interface{ CloseIdleConnections() }); ok {
+		next.CloseIdleConnections()
+	}
+}
+
 func (a *answers) setToken(request *http.Request) error {
 	const header = "X-Consul-Token"
 	request.Header.Del(header)

@@ -27,7 +27,7 @@ import (
 
 const (
 	callLimit   = 5 * time.Second  // a transaction, and a watch that does not wait
-	defaultWait = time.Minute      // a watch that nothing wakes
+	defaultWait = 5 * time.Second  // a watch that nothing wakes
 	margin      = 3 * time.Second  // what a watch's answer may take beyond its wait
 	maxWait     = 10 * time.Minute // Consul's own limit
 	maxAnswer   = 256 << 20        // bytes of one answer
@@ -47,14 +47,17 @@ type Config struct {
 	Datacenter string
 	// Namespace and Partition are of Consul Enterprise; "" is the default one.
 	Namespace, Partition string
-	// Wait is how long a watch waits at most; 0 is a minute.
+	// Wait is how long a watch waits at most; 0 is five seconds. A follower hands a
+	// watch on to the leader: if that one hangs or is cut off, it hears nothing until
+	// this time and a margin are over, though another leads by then.
 	Wait time.Duration
 }
 
-// TLS says whom to trust, and with what to be trusted.
+// TLS says whom to trust, and with what to be trusted. The files are read again
+// for each connection.
 type TLS struct {
 	CAFile            string // "": the machine's authorities
-	CertFile, KeyFile string // both or neither; read again for each connection
+	CertFile, KeyFile string // both or neither
 	ServerName        string // "": the address's host
 }
 

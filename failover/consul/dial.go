@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -51,7 +52,7 @@ func dial(config Config) (*url.URL, *http.Transport, error) {
 		return nil, nil, err
 	}
 	if base.Scheme == "https" {
-		if transport.TLSClientConfig, err = config.TLS.load(); err != nil {
+		if transport.TLSClientConfig, err = config.TLS.load(base.Hostname()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -77,17 +78,16 @@ func parse(address string) (*url.URL, error) {
 	return base, nil
 }
 
-func (t TLS) load() (*tls.Config, error) {
+// load checks the files, and returns a configuration that reads them again for
+// each connection with host.
+func (t TLS) load(host string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
+		if _, err := authorities(t.CAFile); err != nil {
 			return nil, err
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", t.CAFile)
-		}
+		config.InsecureSkipVerify = true // verifier does it, by the authorities of that moment
+		config.VerifyConnection = verifier(t.CAFile, cmp.Or(t.ServerName, host))
 	}
 	if t.CertFile == "" && t.KeyFile == "" {
 		return config, nil
@@ -103,4 +103,37 @@ func (t TLS) load() (*tls.Config, error) {
 		return &pair, err
 	}
 	return config, nil
+}
+
+// authorities reads those whom the file says to trust.
+func authorities(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", file)
+	}
+	return pool, nil
+}
+
+// verifier checks what crypto/tls checks of a server's certificate (chain,
+// validity and name), but by the authorities that the file holds then.
+func verifier(caFile, name string) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		pool, err := authorities(caFile)
+		if err != nil {
+			return err
+		}
+		chain := state.PeerCertificates
+		options := x509.VerifyOptions{Roots: pool, DNSName: name, Intermediates: x509.NewCertPool()}
+		for _, cert := range chain[1:] {
+			options.Intermediates.AddCert(cert)
+		}
+		if _, err := chain[0].Verify(options); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+		}
+		return nil
+	}
 }

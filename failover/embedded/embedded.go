@@ -26,24 +26,20 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/reattach/reattach/failover"
+	"github.com/reattach/reattach/failover/boltfile"
 )
 
 // Errors of Open and of a Store. Test with errors.Is.
 var (
 	// ErrLocked means that another process has the file open.
-	ErrLocked = errors.New("the store is in use by another process")
+	ErrLocked = fmt.Errorf("the store is %w", boltfile.ErrLocked)
 	// ErrForeign means that the file is not a store of ours, or damaged.
 	ErrForeign = errors.New("not a reattach store")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the store is closed")
 )
 
-const (
-	lockWait = time.Second // for a predecessor that is just ending
-	fileMode = 0o600       // values are handles, which hold passwords
-
-	format = "reattach store 1"
-)
+const format = "reattach store 1"
 
 var (
 	metaBucket = []byte("meta")
@@ -119,69 +115,27 @@ func create(path string) (err error) {
 	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return boltfile.SyncDir(filepath.Dir(path))
 }
 
 // open opens the bbolt file at path and makes sure that it is a store; an empty
 // file becomes one.
 func open(path string) (*bbolt.DB, error) {
-	if err := whole(path); err != nil {
-		return nil, err
+	db, err := boltfile.Open(path)
+	if err == nil {
+		if err = boltfile.Guard(func() error { return prepare(db) }); err != nil {
+			err = errors.Join(err, db.Close())
+		}
 	}
-	db, err := openBolt(path, false)
-	if err != nil {
+	switch {
+	case errors.Is(err, boltfile.ErrLocked):
+		return nil, ErrLocked
+	case errors.Is(err, boltfile.ErrDamaged):
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	case err != nil:
 		return nil, err
-	}
-	if err := prepare(db); err != nil {
-		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
-}
-
-// openBolt makes errors of the ways in which bbolt refuses a file, some of which
-// are panics.
-func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
-	defer func() {
-		if damage := recover(); damage != nil {
-			db, err = nil, fmt.Errorf("%w: damaged: %v", ErrForeign, damage)
-		}
-	}()
-	db, err = bbolt.Open(path, fileMode, &bbolt.Options{Timeout: lockWait, ReadOnly: readOnly})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, ErrLocked
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
-	}
-	return db, err
-}
-
-// whole refuses a file that was cut short: opening it for writing would read
-// beyond its end, and so end the process.
-func whole(path string) error {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() == 0 {
-		return err
-	}
-	db, err := openBolt(path, true)
-	if err != nil {
-		return err
-	}
-	err = db.View(func(tx *bbolt.Tx) error {
-		if info, err := os.Stat(path); err != nil || info.Size() < tx.Size() {
-			return errors.Join(fmt.Errorf("%w: cut short, it had %d bytes", ErrForeign, tx.Size()), err)
-		}
-		return nil
-	})
-	return errors.Join(err, db.Close())
 }
 
 // prepare makes the buckets of a new store, and looks at those of an old one.

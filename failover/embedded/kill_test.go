@@ -112,32 +112,35 @@ func whole(t *testing.T, path string, said int) int {
 	return n
 }
 
-// TestKill kills a writing process at any moment, also while it makes the file,
-// again and again. The file opens, nothing is half done, and nothing is lost that
-// the process had been told was done.
+// TestKill kills a writing process at any moment, again and again: while it makes
+// or opens the file, and, however slow the machine is, some time after it has said
+// its first transaction. The file opens, nothing is half done, and nothing is lost
+// that the process had been told was done.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	const rounds = 25
+	const rounds, starting = 25, 5
 	wrote := 0
 	for round := range rounds {
 		writer := startWriter(t, path)
-		life := time.Duration(rand.Int64N(int64(60 * time.Millisecond)))
-		if round < 5 {
-			life /= 10 // while it starts
+		said := 0
+		if round < starting {
+			writer.killAfter(rand.N(6 * time.Millisecond))
+		} else {
+			patience := writer.killAfter(time.Minute)
+			if said = writer.next(t); said <= wrote {
+				t.Fatalf("round %d: the writer says %d, and there were %d: it does not write", round, said, wrote)
+			}
+			patience.Stop()
+			writer.killAfter(rand.N(60 * time.Millisecond))
 		}
-		kill := time.AfterFunc(life, func() { _ = writer.cmd.Process.Kill() })
-		said := writer.read(t)
-		kill.Stop()
-		if n := whole(t, path, said); n > wrote {
-			wrote = n
-		} else if n < wrote {
+		said = max(said, writer.read(t))
+		n := whole(t, path, said)
+		if n < wrote {
 			t.Fatalf("round %d: %d transactions, there were %d", round, n, wrote)
 		}
+		wrote = n
 	}
 	t.Logf("%d kills, %d transactions", rounds, wrote)
-	if wrote == 0 {
-		t.Error("no writer lived to write anything")
-	}
 }
 
 // TestFull lets the disk refuse to take more: the writer is told, and the file is
@@ -172,20 +175,33 @@ func startWriter(t *testing.T, path string, env ...string) *writer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // of a test that failed
 	return &writer{cmd: cmd, out: bufio.NewScanner(out)}
 }
 
-// read waits for the end, and returns the last number that was said.
-func (w *writer) read(t *testing.T) int {
+// killAfter kills the process that long from now, if it still lives.
+func (w *writer) killAfter(life time.Duration) *time.Timer {
+	return time.AfterFunc(life, func() { _ = w.cmd.Process.Kill() })
+}
+
+// next waits for the next number that is said; 0 says that there comes none.
+func (w *writer) next(t *testing.T) int {
 	t.Helper()
-	said := 0
 	for w.out.Scan() {
 		if n, err := strconv.Atoi(w.out.Text()); err == nil {
-			said = n
-		} else {
-			w.failed = true
-			t.Log(w.out.Text())
+			return n
 		}
+		w.failed = true
+		t.Log(w.out.Text())
+	}
+	return 0
+}
+
+// read waits for the end, and returns the last number that was said.
+func (w *writer) read(t *testing.T) (said int) {
+	t.Helper()
+	for n := w.next(t); n > 0; n = w.next(t) {
+		said = n
 	}
 	_ = w.cmd.Wait()
 	return said

@@ -35,11 +35,20 @@ type Health interface {
 	Ready(ctx context.Context) error
 }
 
+// Observer says how this observer is, to the others.
+type Observer interface {
+	Health(ctx context.Context) (failover.Health, error)
+}
+
 // API says what a door offers. Fields that are nil or false are not offered.
 type API struct {
 	Reader    Reader
 	Health    Health
+	Observer  Observer
 	Commander Commander
+	Events    Events
+	Tester    Tester
+	Rehearser Rehearser
 	Metrics   http.Handler
 	KV        http.Handler
 	Pprof     bool
@@ -66,8 +75,20 @@ func (a API) Handler() http.Handler {
 	mux.Handle("GET /-/healthy", within(answerTime, health(a.Health.Healthy)))
 	mux.Handle("GET /-/ready", within(answerTime, health(a.Health.Ready)))
 	mux.Handle("/", within(answerTime, a.nothing))
+	if a.Observer != nil {
+		mux.Handle("GET "+observerPath, within(answerTime, a.observer))
+	}
 	if a.Commander != nil {
 		mux.Handle("POST /v1/command", within(commandTime, a.command))
+	}
+	if a.Events != nil {
+		mux.Handle("GET /v1/events", within(EventsWait+answerTime, a.events))
+	}
+	if a.Tester != nil {
+		mux.Handle("POST /v1/notify/{name}", within(testTime, a.test))
+	}
+	if a.Rehearser != nil {
+		mux.Handle("POST /v1/step/{resource}/{step}", within(stepTime, a.step))
 	}
 	if a.Metrics != nil {
 		mux.Handle("GET /metrics", within(answerTime, a.Metrics.ServeHTTP))
@@ -136,6 +157,15 @@ func only(s failover.Status, name string) (failover.Status, error) {
 	}
 	s.Resources, s.Notices = resources, notices
 	return s, nil
+}
+
+func (a API) observer(w http.ResponseWriter, r *http.Request) {
+	health, err := a.Observer.Health(r.Context())
+	if err != nil {
+		a.fail(w, err)
+		return
+	}
+	a.write(w, http.StatusOK, health)
 }
 
 func (a API) explain(w http.ResponseWriter, r *http.Request) {
@@ -214,7 +244,8 @@ func health(ask func(context.Context) error) http.HandlerFunc {
 
 // nothing answers what no route matches.
 func (a API) nothing(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/v1/command" && a.Commander == nil {
+	if r.URL.Path == "/v1/command" && a.Commander == nil || strings.HasPrefix(r.URL.Path, "/v1/notify/") && a.Tester == nil ||
+		strings.HasPrefix(r.URL.Path, "/v1/step/") && a.Rehearser == nil {
 		a.refuse(w, http.StatusForbidden, "this door only answers questions", "commands go through the daemon's unix socket")
 		return
 	}

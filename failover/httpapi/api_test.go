@@ -128,6 +128,7 @@ func TestPage(t *testing.T) {
 	last := -1
 	for _, want := range []string{ // in this order
 		"▲ reattach", "<b>1</b> of 3 protected",
+		`class="banner alarm"`, "notifier ops-chat (slack): 3 notices wait, the oldest for 12 min; last error: 503 Service Unavailable: &lt;b&gt;later",
 		`class="alarm"`, "orders-db", "not protected", "failover held by candidate", "reattach clear orders-db standby", "db1.internal", "refused",
 		`class="watch"`, "observe only", "535 5.7.8</b> Error", "&lt;b&gt;no&lt;/b&gt;", "drained by ana@ops",
 		`class="calm"`, "sessions", "would go to cache-2",
@@ -139,7 +140,7 @@ func TestPage(t *testing.T) {
 		}
 		last = max(last, 0) + i
 	}
-	for _, never := range []string{secret, "<b>no</b>", "this is over", "this is told by the hold", "<script"} {
+	for _, never := range []string{secret, "<b>no</b>", "<b>later</b>", "notifier pager", "this is over", "this is told by the hold", "<script"} {
 		if strings.Contains(page, never) {
 			t.Errorf("the page holds %q", never)
 		}

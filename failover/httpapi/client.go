@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/probe"
@@ -68,13 +70,36 @@ func (c *Client) History(ctx context.Context, resource string) (json.RawMessage,
 	return c.get(ctx, "/v1/history"+resource)
 }
 
+// Events asks for notices about one resource, or about anything if it is "",
+// with a number greater than after, oldest first, at most limit; with after 0,
+// for the newest ones. If there is none yet, it waits so long for the first.
+func (c *Client) Events(ctx context.Context, after uint64, resource string, limit int, wait time.Duration) (json.RawMessage, error) {
+	q := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
+	if resource != "" {
+		q.Set("resource", resource)
+	}
+	if wait > 0 {
+		q.Set("wait", wait.String())
+	}
+	return c.get(ctx, "/v1/events?"+q.Encode())
+}
+
+// Test has the daemon send a test notice to a notifier.
+func (c *Client) Test(ctx context.Context, notifier string) (failover.Answer, error) {
+	return c.post(ctx, "/v1/notify/"+url.PathEscape(notifier), nil)
+}
+
 // Do sends a command and waits for its answer.
 func (c *Client) Do(ctx context.Context, command failover.Command) (failover.Answer, error) {
 	body, err := json.Marshal(command)
 	if err != nil {
 		return failover.Answer{}, err
 	}
-	code, raw, err := c.ask(ctx, http.MethodPost, "/v1/command", body)
+	return c.post(ctx, "/v1/command", body)
+}
+
+func (c *Client) post(ctx context.Context, path string, body []byte) (failover.Answer, error) {
+	code, raw, err := c.ask(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return failover.Answer{}, err
 	}
@@ -164,6 +189,15 @@ func ParseHistory(raw []byte) ([]failover.Record, error) {
 	var in []failover.Record
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, fmt.Errorf("not a history: %w", err)
+	}
+	return in, nil
+}
+
+// ParseEvents reads the answer of [Client.Events].
+func ParseEvents(raw []byte) ([]failover.Told, error) {
+	var in []failover.Told
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return nil, fmt.Errorf("not a list of notices: %w", err)
 	}
 	return in, nil
 }

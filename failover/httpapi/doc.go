@@ -10,7 +10,11 @@
 //	GET  /v1/status              failover.Status; ?resource=NAME for one
 //	GET  /v1/explain/{resource}  failover.Explanation
 //	GET  /v1/history[/{resource}] []failover.Record, newest first
+//	GET  /v1/events              []failover.Told, oldest first; ?after=NUMBER for what is newer (without: the
+//	                             newest), &resource=NAME, &limit=N, &wait=30s to wait for the first of them
 //	POST /v1/command             failover.Command -> failover.Answer (socket only)
+//	POST /v1/notify/{notifier}   a test notice -> failover.Answer (socket only)
+//	POST /v1/step/{resource}/{step}  a dry run -> failover.Rehearsal; ?to=ENDPOINT (socket only)
 //	GET  /v1/kv/…                the store's own reading door, where there is one
 //	GET  /metrics                Prometheus
 //	GET  /-/healthy, /-/ready    200, or 503 with the reason

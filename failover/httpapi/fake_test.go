@@ -78,6 +78,10 @@ func status() failover.Status {
 			{Key: "k3", Event: "another_writer", Urgent: true, Resource: "mail", Text: "mail: somebody else wrote its handles, for the second time.", Next: "reattach explain mail", At: noon.Add(-9 * time.Minute)},
 			{Key: "k2", Event: "recovered", Text: "this is over", Over: true, At: noon},
 		},
+		Notifiers: []failover.NotifierStatus{
+			{Name: "pager", Kind: "pagerduty", Sent: 12, LastOK: noon},
+			{Name: "ops-chat", Kind: "slack", Pending: 3, Oldest: noon.Add(-12 * time.Minute), Error: "503 Service Unavailable: <b>later</b>"},
+		},
 		Resources: []failover.ResourceStatus{
 			{
 				Name: "orders-db", Protocol: "mysql", Mode: "act", Activity: "hold", Condition: "ours", Attached: "primary", Epoch: 7, Since: &since,

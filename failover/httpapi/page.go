@@ -24,7 +24,17 @@ type pageData struct {
 	Total, Protected, Alarms, Watches    int
 	Resources                            []pageResource
 	Notices                              []pageNotice
-	HasMetrics                           bool
+	Observers                            []ObserverLine
+	Troubles                             []Trouble // of those who are to be told
+	HasMetrics, HasEvents                bool
+}
+
+// ObserversLevel is that of the observer who is worst.
+func (p pageData) ObserversLevel() (worst Attention) {
+	for _, o := range p.Observers {
+		worst = max(worst, o.Level)
+	}
+	return worst
 }
 
 type pageResource struct {
@@ -54,7 +64,7 @@ func (a API) page(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data := newPage(status)
-	data.HasMetrics = a.Metrics != nil
+	data.HasMetrics, data.HasEvents = a.Metrics != nil, a.Events != nil
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, data); err != nil {
 		a.Log.Error("rendering the status page", "error", err)
@@ -93,6 +103,7 @@ func newPage(s failover.Status) pageData {
 	for _, n := range rest[:min(len(rest), pageNotices)] {
 		p.Notices = append(p.Notices, pageNotice{n, Age(s.AsOf.Sub(n.At))})
 	}
+	p.Observers, p.Troubles = Observers(s), Troubles(s)
 	p.Title = title(p)
 	return p
 }
@@ -100,9 +111,9 @@ func newPage(s failover.Status) pageData {
 // title is what a browser's tab shows: the worst first.
 func title(p pageData) string {
 	switch {
-	case p.Alarms > 0:
+	case p.Alarms > 0 || len(p.Troubles) > 0 && p.Troubles[0].Level == Alarm:
 		return "▲ reattach"
-	case p.Watches > 0 || len(p.Banner) > 0:
+	case p.Watches > 0 || len(p.Banner) > 0 || len(p.Troubles) > 0:
 		return "△ reattach"
 	}
 	return "reattach"

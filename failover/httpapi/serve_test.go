@@ -40,7 +40,7 @@ func TestClientReadsWhatTheDaemonSays(t *testing.T) {
 		}
 	}
 	want.Resources[0].Endpoints[1].Facts["uptime"] = 180000.0 // JSON has no integers
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(failover.Notice{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("-sent +received:\n%s", diff)
 	}
 	raw, err = client.Explain(ctx, "mail")

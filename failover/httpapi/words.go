@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/failover"
@@ -65,6 +66,64 @@ func Notices(s failover.Status) (next map[string]string, rest []failover.Notice)
 		}
 	}
 	return next, rest
+}
+
+// waitsLong is how long a notice may be on its way before people should know.
+const waitsLong = time.Minute
+
+// Trouble is a destination of notices that does not take them.
+type Trouble struct {
+	Notifier string
+	Level    Attention
+	Text     string // all of it in one line
+}
+
+// Troubles says which destinations of notices are in trouble: first those that
+// take none now, then those that missed some; each in the order of how long
+// they have waited.
+func Troubles(s failover.Status) []Trouble {
+	all := slices.Clone(s.Notifiers)
+	// Where nothing waits, Oldest is zero, and there is no trouble of the first degree.
+	slices.SortStableFunc(all, func(a, b failover.NotifierStatus) int { return a.Oldest.Compare(b.Oldest) })
+	var out []Trouble
+	for _, n := range all {
+		if level := troubleOf(n, s.AsOf); level != Calm {
+			out = append(out, Trouble{n.Name, level, troubleText(n, s.AsOf)})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Trouble) int { return int(b.Level) - int(a.Level) })
+	return out
+}
+
+func troubleOf(n failover.NotifierStatus, now time.Time) Attention {
+	switch {
+	case n.Error != "" && n.Pending > 0, n.Pending > 0 && now.Sub(n.Oldest) > waitsLong:
+		return Alarm
+	case n.Dead > 0, n.Error != "":
+		return Watch
+	}
+	return Calm
+}
+
+func troubleText(n failover.NotifierStatus, now time.Time) string {
+	var parts []string
+	if n.Pending > 0 {
+		parts = append(parts, fmt.Sprintf("%s, the oldest for %s", count(n.Pending, "notice waits", "notices wait"), Age(now.Sub(n.Oldest))))
+	}
+	if n.Dead > 0 {
+		parts = append(parts, count(n.Dead, "notice was given up", "notices were given up"))
+	}
+	if n.Error != "" {
+		parts = append(parts, "last error: "+n.Error)
+	}
+	return fmt.Sprintf("notifier %s (%s): %s", n.Name, n.Kind, strings.Join(parts, "; "))
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // Age says how long d is, in the one or two units that matter: "12 s", "4 min",

@@ -22,13 +22,18 @@ type Metrics struct {
 	phases     *prometheus.HistogramVec
 	switches   *prometheus.CounterVec
 	stages     *prometheus.HistogramVec
+	steps      *prometheus.CounterVec
+	stepTime   *prometheus.HistogramVec
 	txns       *prometheus.CounterVec
 	txnSeconds *prometheus.HistogramVec
 	notices    *prometheus.CounterVec
 	reloads    *prometheus.CounterVec
+	reloadOK   prometheus.Gauge
+	reloadedAt prometheus.Gauge
+	stood      prometheus.Counter
 	storeUp    prometheus.Gauge
 	lag        prometheus.Histogram
-	build      prometheus.Gauge
+	build      *prometheus.GaugeVec
 	config     configNames
 	endpoints  map[endpointID]*endpointCounters
 	timers     map[string]*phaseTimers
@@ -36,6 +41,7 @@ type Metrics struct {
 	purposes   map[failover.Purpose]prometheus.Observer
 	inFlight   map[uint64]failover.Purpose
 	reloading  map[uint64]failover.Config
+	running    map[uint64]string // the step of each command under way
 }
 
 type endpointID struct{ resource, endpoint string }
@@ -61,77 +67,38 @@ type configNames struct {
 // nothing; see [Metrics.Register].
 func New(conf failover.Config, version string) *Metrics {
 	m := &Metrics{
+		probes: probesTotal.counterVec(), phases: phaseSeconds.histogramVec(), switches: switchesTotal.counterVec(),
+		stages: stageSeconds.histogramVec(), steps: stepsTotal.counterVec(), stepTime: stepSeconds.histogramVec(), txns: storeTxnsTotal.counterVec(), txnSeconds: storeTxnSeconds.histogramVec(),
+		notices: noticesTotal.counterVec(), reloads: reloadsTotal.counterVec(), reloadOK: reloadSuccessful.gauge(),
+		reloadedAt: reloadTimestamp.gauge(), stood: standstillsTotal.counter(), storeUp: storeUpNow.gauge(), lag: loopLag.histogram(),
+		build:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labels()),
 		endpoints: map[endpointID]*endpointCounters{}, timers: map[string]*phaseTimers{},
 		outcomes: map[outcome]prometheus.Counter{}, purposes: map[failover.Purpose]prometheus.Observer{},
-		inFlight: map[uint64]failover.Purpose{}, reloading: map[uint64]failover.Config{},
+		inFlight: map[uint64]failover.Purpose{}, reloading: map[uint64]failover.Config{}, running: map[uint64]string{},
 	}
-	m.makeProbes()
-	m.makeSwitches()
-	m.makeStore()
-	m.build = prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say what is running.",
-		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
-	})
-	m.build.Set(1)
+	m.build.WithLabelValues(version, runtime.Version()).Set(1)
+	m.inForce()
+	m.preset()
 	m.configure(conf)
 	return m
 }
 
-func (m *Metrics) makeProbes() {
-	m.probes = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "probes_total",
-		Help: "Conversations that ended, by what their outcome is evidence of. A session's hints are counted by the class they came with.",
-	}, []string{"resource", "endpoint", "kind", "class"})
-	m.phases = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "probe_phase_seconds",
-		Help:    "Time that each phase of a conversation took, the phase that it stopped in included.",
-		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15},
-	}, []string{"protocol", "phase"})
-	m.lag = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "loop_lag_seconds",
-		Help:    "Time from the end of a conversation until the engine took its result in.",
-		Buckets: []float64{.00005, .0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
-	})
-	m.notices = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "notices_total", Help: "Notices to people, by what they tell.",
-	}, []string{"event"})
-}
-
-func (m *Metrics) makeSwitches() {
-	m.switches = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "switches_total", Help: "Switches that this observer committed.",
-	}, []string{"resource", "kind"})
-	m.stages = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "switch_stage_seconds",
-		Help:    "Time that each stage of a failover took: detect, read, open and vote follow one another; total is from the first bad observation to the commit.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60, 120},
-	}, []string{"stage"})
-	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "reloads_total", Help: "Configurations that were read while running, by whether they were taken. One that was not leaves the running one in force.",
-	}, []string{"taken"})
-	m.reloads.WithLabelValues("true")
-	m.reloads.WithLabelValues("false")
-}
-
-func (m *Metrics) makeStore() {
-	m.storeUp = prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "store_up", Help: "1 if the store carried out, or refused for a reason of its own, the last transaction; 0 if it gave no answer or denied us.",
-	})
-	m.txns = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "store_txns_total",
-		Help: "Transactions by purpose and outcome: ok, conflict (the store was in another state), denied, invalid, unknown (no answer), late (never sent).",
-	}, []string{"purpose", "outcome"})
-	m.txnSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: "store_txn_seconds", Help: "Time from sending a transaction to its answer, or to giving up.",
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-	}, []string{"purpose"})
+// preset shows counters whose first increase matters as 0 before it: to
+// Prometheus, a series that begins at 1 has not increased.
+func (m *Metrics) preset() {
+	for _, taken := range labelTaken.Values {
+		m.reloads.WithLabelValues(taken)
+	}
+	for _, event := range labelEvent.Values {
+		m.notices.WithLabelValues(event)
+	}
 }
 
 // Register registers everything with reg. States are read from source at each
 // scrape, which must answer within a second.
 func (m *Metrics) Register(reg prometheus.Registerer, source Source) error {
-	for _, c := range []prometheus.Collector{m.probes, m.phases, m.switches, m.stages, m.txns, m.txnSeconds,
-		m.notices, m.reloads, m.storeUp, m.lag, m.build, newStates(source)} {
+	for _, c := range []prometheus.Collector{m.probes, m.phases, m.switches, m.stages, m.steps, m.stepTime, m.txns, m.txnSeconds,
+		m.notices, m.reloads, m.reloadOK, m.reloadedAt, m.stood, m.storeUp, m.lag, m.build, newStates(source)} {
 		if err := reg.Register(c); err != nil {
 			return err
 		}
@@ -139,8 +106,9 @@ func (m *Metrics) Register(reg prometheus.Registerer, source Source) error {
 	return nil
 }
 
-// configure learns the names of a configuration, shows failovers as 0 before
-// the first, and removes the series of what the last configuration had more.
+// configure learns the names of a configuration, shows failovers, switchovers
+// and steps as 0 before the first, and removes the series of what the last
+// configuration had more.
 func (m *Metrics) configure(conf failover.Config) {
 	names := configNames{protocol: map[string]string{}, endpoints: map[endpointID]bool{}}
 	for _, r := range conf.Resources {
@@ -149,6 +117,16 @@ func (m *Metrics) configure(conf failover.Config) {
 			names.endpoints[endpointID{r.Name, e.Name}] = true
 		}
 		m.switches.WithLabelValues(r.Name, policy.Failover.String())
+		m.switches.WithLabelValues(r.Name, policy.Switchover.String())
+		for _, step := range labelStep.Values {
+			if !r.Steps.Has(step) {
+				m.steps.DeletePartialMatch(prometheus.Labels{"resource": r.Name, "step": step})
+				continue
+			}
+			for _, result := range labelResult.Values {
+				m.steps.WithLabelValues(r.Name, step, result)
+			}
+		}
 	}
 	for id := range m.config.endpoints {
 		if !names.endpoints[id] {
@@ -159,6 +137,7 @@ func (m *Metrics) configure(conf failover.Config) {
 	for resource := range m.config.protocol {
 		if _, ok := names.protocol[resource]; !ok {
 			m.switches.DeletePartialMatch(prometheus.Labels{"resource": resource})
+			m.steps.DeletePartialMatch(prometheus.Labels{"resource": resource})
 		}
 	}
 	m.config = names
@@ -173,6 +152,10 @@ func (m *Metrics) Saw(now time.Time, event failover.Event, effects []failover.Ef
 		m.answered(now, e)
 	case failover.Reloaded:
 		m.reloading[e.ID] = e.Config
+	case failover.StepEnded:
+		m.stepEnded(e)
+	case failover.Stood:
+		m.stood.Inc()
 	}
 	for _, effect := range effects {
 		m.effect(effect)
@@ -184,9 +167,11 @@ func (m *Metrics) effect(effect failover.Effect) {
 	case failover.Transact:
 		m.inFlight[e.ID] = e.Purpose
 	case failover.Tell:
-		if !e.Notice.Over {
+		if !e.Notice.Over && e.Notice.Teller == "" { // else another observer counts it
 			m.notices.WithLabelValues(e.Notice.Event).Inc()
 		}
+	case failover.RunStep:
+		m.running[e.ID] = e.Step
 	case failover.Switched:
 		m.switched(e.Record)
 	case failover.Respond:
@@ -293,6 +278,21 @@ func (m *Metrics) switched(r failover.Record) {
 	}
 }
 
+// stepEnded counts a command around a switch that this process ran.
+func (m *Metrics) stepEnded(e failover.StepEnded) {
+	step, ok := m.running[e.ID]
+	delete(m.running, e.ID)
+	if _, known := m.config.protocol[e.Resource]; !ok || !known {
+		return // what a reload removed
+	}
+	result := failover.StepFailed
+	if e.Outcome.OK {
+		result = failover.StepOK
+	}
+	m.steps.WithLabelValues(e.Resource, step, result).Inc()
+	m.stepTime.WithLabelValues(step).Observe(e.Outcome.Took.Seconds())
+}
+
 // responded takes a configuration over once the engine has: a Respond with the
 // reload's ID says so.
 func (m *Metrics) responded(r failover.Respond) {
@@ -308,4 +308,17 @@ func (m *Metrics) responded(r failover.Respond) {
 
 // Reloaded counts a configuration that was read while running. It may be called
 // from any goroutine.
-func (m *Metrics) Reloaded(taken bool) { m.reloads.WithLabelValues(strconv.FormatBool(taken)).Inc() }
+func (m *Metrics) Reloaded(taken bool) {
+	m.reloads.WithLabelValues(strconv.FormatBool(taken)).Inc()
+	if taken {
+		m.inForce()
+		return
+	}
+	m.reloadOK.Set(0)
+}
+
+// inForce notes that a configuration has just been put in force.
+func (m *Metrics) inForce() {
+	m.reloadOK.Set(1)
+	m.reloadedAt.SetToCurrentTime()
+}

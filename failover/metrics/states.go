@@ -7,7 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/reattach/reattach/failover"
-	"github.com/reattach/reattach/policy"
 )
 
 // Source tells how things stand now.
@@ -21,39 +20,21 @@ const scrapeTime = time.Second
 // states reads the status at each scrape.
 type states struct {
 	source Source
-	up, blind, state, attached, protected, hold, paused, tainted, drained,
-	condition, epoch, since, outage, latency, expiry *prometheus.Desc
+	descs  map[*Metric]*prometheus.Desc
 }
 
 func newStates(source Source) *states {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	s := &states{source: source, descs: map[*Metric]*prometheus.Desc{}}
+	for _, m := range stateMetrics {
+		s.descs[m] = m.desc()
 	}
-	return &states{
-		source:    source,
-		up:        desc("engine_up", "1 if the engine told its status to this scrape."),
-		blind:     desc("blind", "1 while this observer cannot judge: its store, or it itself, is unwell."),
-		state:     desc("endpoint_state", "1 for the state that this observer believes the endpoint to be in, 0 for the others.", "resource", "endpoint", "state"),
-		attached:  desc("attached", "1 for the endpoint that the resource's handles name, 0 for its standbys.", "resource", "endpoint"),
-		protected: desc("protected", "1 if a failover would happen, and succeed, were the attached endpoint to die now.", "resource"),
-		hold:      desc("hold", "1 while the gate keeps a wanted switch of the resource back.", "resource", "gate"),
-		paused:    desc("paused", "1 while a person has paused the resource, or all.", "resource"),
-		tainted:   desc("endpoint_tainted", "1 while the endpoint may have missed writes.", "resource", "endpoint"),
-		drained:   desc("endpoint_drained", "1 while a person has taken the endpoint out.", "resource", "endpoint"),
-		condition: desc("handles_condition", "1 for the condition that the resource's handles are in.", "resource", "condition"),
-		epoch:     desc("epoch", "Number of the resource's last switch.", "resource"),
-		since:     desc("last_switch_timestamp_seconds", "When the resource's last switch was made, by the clock of who made it.", "resource"),
-		outage:    desc("outage_start_timestamp_seconds", "When the resource's current outage began. Absent while there is none.", "resource"),
-		latency:   desc("endpoint_latency_seconds", "Duration of the last whole conversation with the endpoint.", "resource", "endpoint"),
-		expiry:    desc("endpoint_tls_expiry_timestamp_seconds", "When the earliest certificate of the endpoint's chain ends.", "resource", "endpoint"),
-	}
+	return s
 }
 
 // Describe sends what Collect may send.
 func (s *states) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.up, s.blind, s.state, s.attached, s.protected, s.hold, s.paused, s.tainted, s.drained,
-		s.condition, s.epoch, s.since, s.outage, s.latency, s.expiry} {
-		ch <- d
+	for _, m := range stateMetrics {
+		ch <- s.descs[m]
 	}
 }
 
@@ -63,60 +44,122 @@ func (s *states) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
 	status, err := s.source.Status(ctx)
-	ch <- gauge(s.up, truth(err == nil))
+	show := shower{s.descs, ch}
+	show.truth(engineUp, err == nil)
 	if err != nil {
 		return
 	}
-	ch <- gauge(s.blind, truth(status.Blind != ""))
+	show.gauge(observerInfo, 1, status.Observer, status.Zone)
+	show.truth(blindNow, status.Blind != "")
+	show.observers(status.Observers)
 	for i := range status.Resources {
-		s.resource(ch, &status.Resources[i], status.Paused != "")
+		show.resource(&status.Resources[i], status.Paused != "")
+	}
+	show.notices(status.Notices)
+	for i := range status.Notifiers {
+		show.notifier(&status.Notifiers[i])
 	}
 }
 
-func (s *states) resource(ch chan<- prometheus.Metric, r *failover.ResourceStatus, allPaused bool) {
-	ch <- gauge(s.protected, truth(r.Protected), r.Name)
-	ch <- gauge(s.paused, truth(allPaused || r.Paused != ""), r.Name)
-	ch <- gauge(s.condition, 1, r.Name, r.Condition)
-	ch <- gauge(s.epoch, float64(r.Epoch), r.Name)
+// shower sends values of one scrape.
+type shower struct {
+	descs map[*Metric]*prometheus.Desc
+	ch    chan<- prometheus.Metric
+}
+
+func (s shower) gauge(m *Metric, v float64, labels ...string) {
+	s.ch <- prometheus.MustNewConstMetric(s.descs[m], prometheus.GaugeValue, v, labels...)
+}
+
+func (s shower) truth(m *Metric, b bool, labels ...string) {
+	v := 0.0
+	if b {
+		v = 1
+	}
+	s.gauge(m, v, labels...)
+}
+
+// stamp shows a time, and nothing for none.
+func (s shower) stamp(m *Metric, t time.Time, labels ...string) {
+	if !t.IsZero() {
+		s.gauge(m, float64(t.UnixMilli())/1000, labels...)
+	}
+}
+
+// observers shows who could vote; nothing where there is one.
+func (s shower) observers(all []failover.ObserverStatus) {
+	if len(all) == 0 {
+		return
+	}
+	could := 0
+	for _, o := range all {
+		up := o.Answers && o.Blind == ""
+		if s.truth(peerUp, up, o.Name); up {
+			could++
+		}
+	}
+	s.gauge(quorumSpare, float64(could-len(all)/2-1))
+}
+
+func (s shower) resource(r *failover.ResourceStatus, allPaused bool) {
+	s.gauge(resourceInfo, 1, r.Name, r.Protocol, r.Mode)
+	s.truth(protectedNow, r.Protected, r.Name)
+	s.truth(pausedNow, allPaused || r.Paused != "", r.Name)
+	s.gauge(activityNow, 1, r.Name, r.Activity)
+	s.gauge(conditionNow, 1, r.Name, r.Condition)
+	s.gauge(epochNow, float64(r.Epoch), r.Name)
 	if r.Hold != nil {
-		ch <- gauge(s.hold, 1, r.Name, r.Hold.Gate)
+		s.gauge(holdNow, 1, r.Name, r.Hold.Kind.String(), r.Hold.Gate)
 	}
 	if r.Outage != nil {
-		ch <- gauge(s.outage, seconds(r.Outage.Since), r.Name)
+		s.stamp(outageStart, r.Outage.Since, r.Name)
 	}
 	if r.Since != nil {
-		ch <- gauge(s.since, seconds(*r.Since), r.Name)
+		s.stamp(lastSwitch, *r.Since, r.Name)
 	}
 	for i := range r.Endpoints {
-		s.endpoint(ch, r.Name, &r.Endpoints[i])
+		s.endpoint(r.Name, &r.Endpoints[i])
 	}
 }
 
-func (s *states) endpoint(ch chan<- prometheus.Metric, resource string, e *failover.EndpointStatus) {
-	for _, state := range []policy.State{policy.Unknown, policy.Up, policy.Suspect, policy.Down} {
-		ch <- gauge(s.state, truth(e.State == state), resource, e.Name, state.String())
+func (s shower) endpoint(resource string, e *failover.EndpointStatus) {
+	for _, state := range states4 {
+		s.truth(endpointState, e.State == state, resource, e.Name, state.String())
 	}
-	ch <- gauge(s.attached, truth(e.Attached), resource, e.Name)
-	ch <- gauge(s.tainted, truth(e.Tainted != ""), resource, e.Name)
-	ch <- gauge(s.drained, truth(e.Drained != ""), resource, e.Name)
+	s.truth(attachedNow, e.Attached, resource, e.Name)
+	s.truth(endpointTainted, e.Tainted != "", resource, e.Name)
+	s.truth(endpointDrained, e.Drained != "", resource, e.Name)
+	s.stamp(endpointSeen, e.LastSeen, resource, e.Name)
+	if writable, known := e.Facts["writable"].(bool); known {
+		s.truth(endpointWritable, writable, resource, e.Name)
+	}
 	if e.LatencyS > 0 {
-		ch <- gauge(s.latency, e.LatencyS, resource, e.Name)
+		s.gauge(endpointLatency, e.LatencyS, resource, e.Name)
 	}
 	text, _ := e.Facts["tls_expiry"].(string)
 	if expiry, err := time.Parse(time.RFC3339, text); err == nil {
-		ch <- gauge(s.expiry, seconds(expiry), resource, e.Name)
+		s.stamp(endpointExpiry, expiry, resource, e.Name)
 	}
 }
 
-func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
-	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
+// notices counts those of a kind, resource and severity together.
+func (s shower) notices(active []failover.Notice) {
+	type kind struct{ event, resource, severity string }
+	counts := map[kind]int{}
+	for _, n := range active {
+		counts[kind{n.Event, n.Resource, n.Severity().String()}]++
 	}
-	return 0
+	for k, n := range counts {
+		s.gauge(noticesActive, float64(n), k.event, k.resource, k.severity)
+	}
 }
 
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+func (s shower) notifier(n *failover.NotifierStatus) {
+	s.gauge(notifierInfo, 1, n.Name, n.Kind)
+	s.gauge(notifierPending, float64(n.Pending), n.Name)
+	s.gauge(notifierDead, float64(n.Dead), n.Name)
+	s.truth(notifierFailing, n.Error != "", n.Name)
+	s.stamp(notifierOldest, n.Oldest, n.Name)
+	s.stamp(notifierLastOK, n.LastOK, n.Name)
+	s.ch <- prometheus.MustNewConstMetric(s.descs[notifierSent], prometheus.CounterValue, float64(n.Sent), n.Name)
+}

@@ -76,7 +76,10 @@ func (m *Model) Apply(ops []failover.Op) (failover.Reply, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := m.state.clone()
+	next, writes := m.state, slices.ContainsFunc(ops, func(op failover.Op) bool { return op.Verb.Writes() })
+	if writes {
+		next = m.state.clone()
+	}
 	next.index++
 	var reply failover.Reply
 	for i, op := range ops {
@@ -90,10 +93,51 @@ func (m *Model) Apply(ops []failover.Op) (failover.Reply, error) {
 		return failover.Reply{Failed: reply.Failed}, nil
 	}
 	reply.OK = true
-	if next.wrote(next.index) {
+	if writes && next.wrote(next.index) {
 		m.keep(next)
 	}
 	return reply, nil
+}
+
+// Peek returns the entry of key as it is now, and one with ModifyIndex 0 if there
+// is none. Its value is the model's own: it is only to be read.
+func (m *Model) Peek(key string) failover.Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, there := m.state.entries[key]; there {
+		return e
+	}
+	return failover.Entry{Key: key}
+}
+
+// Index is what a query of prefix would say was the last change below it.
+func (m *Model) Index(prefix string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.indexOf(prefix)
+}
+
+// Reap forgets when keys were deleted, as Consul does after a quarter of an hour:
+// the index of a prefix may fall by that, though nothing was written. It wakes
+// nobody.
+func (m *Model) Reap() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.deleted = map[string]uint64{}
+}
+
+// Skip lets at least index be given out already, as after other writes.
+func (m *Model) Skip(index uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.index = max(m.state.index, index)
+}
+
+// Last is the index of the last change anywhere.
+func (m *Model) Last() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.index
 }
 
 // Watch implements [failover.Store]. It waits until the change, without limit.

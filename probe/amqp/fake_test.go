@@ -114,12 +114,15 @@ func (f *fake) authenticated() bool {
 	return f.started(true, "AMQPLAIN PLAIN") && f.hear(connectionStartOk)
 }
 
+// fakeChannels is how many channels a fake's client may open.
+const fakeChannels = 4
+
 // opened goes as far as connection.open.
 func (f *fake) opened(beat uint16) bool {
 	if !f.authenticated() {
 		return false
 	}
-	f.method(0, connectionTune, func(e *encoder) { e.u16(100).u32(131072).u16(beat) })
+	f.method(0, connectionTune, func(e *encoder) { e.u16(fakeChannels).u32(131072).u16(beat) })
 	return f.hear(connectionTuneOk) && f.hear(connectionOpen)
 }
 

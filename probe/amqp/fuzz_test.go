@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/reattach/reattach/probe"
 )
@@ -148,6 +151,48 @@ func FuzzClose(f *testing.F) {
 		}
 		if _, err := parseTune(data); (err == nil) != (len(data) >= 8) {
 			t.Errorf("%d bytes tune: %v", len(data), err)
+		}
+	})
+}
+
+// FuzzConversation: a broker that says anything at all costs no more than the time,
+// and no panic, whatever it is asked for.
+func FuzzConversation(f *testing.F) {
+	var e encoder
+	e.begin(0, connectionStart).u8(0).u8(9).table(func(e *encoder) { e.field("product", "Fake") }).long("PLAIN").long("en_US").end()
+	e.begin(0, connectionTune).u16(4).u32(131072).u16(60).end()
+	e.begin(0, connectionOpenOk).short("").end()
+	f.Add(e.b)
+	e.begin(1, channelOpenOk).long("").end()
+	e.begin(1, basicQosOk).end()
+	e.begin(2, channelOpenOk).long("").end()
+	e.begin(3, channelOpenOk).long("").end()
+	e.begin(2, queueDeclareOk).short("orders").u32(0).u32(0).end()
+	e.begin(3, channelClose)
+	closing(404, "NOT_FOUND")(&e)
+	e.end()
+	f.Add(bytes.Clone(e.b))
+	e.begin(1, confirmSelectOk).end()
+	f.Add(bytes.Clone(e.b))
+	e.begin(0, connectionBlocked).short("low on memory").end()
+	e.begin(1, basicAck).u32(0).u32(1).u8(0).end()
+	e.begin(1, basicNack).u32(0).u32(1).u8(0).end()
+	f.Add(e.b)
+	f.Add([]byte("AMQP\x00\x01\x00\x00"))
+	f.Fuzz(func(t *testing.T, say []byte) {
+		tg := serve(t, func(f *fake) {
+			f.say(say)
+			_ = f.c.(*net.TCPConn).CloseWrite() // or the kernel might take back what was said
+			f.hang()
+		})
+		tg.Depth, tg.Wanted = probe.PhaseWrite, []string{"queue(orders)", "exchange(bills)", "confirms"}
+		began := time.Now()
+		r := probe.Once(t.Context(), Protocol, tg)
+		if r.Class == probe.None || r.Class == probe.Local || time.Since(began) > tg.Timeout+2*time.Second {
+			t.Fatalf("%+v", r)
+		}
+		if strings.ContainsAny(r.Err, "\n\r\x1b\x00") || strings.Contains(r.Err, "probe-secret") {
+			t.Fatalf("%q", r.Err)
 		}
 	})
 }

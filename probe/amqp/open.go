@@ -38,6 +38,9 @@ func (prober) Open(ctx context.Context, t probe.Target) (probe.Held, probe.Resul
 	for i, password := range passwords {
 		s, r := open(ctx, t, user, password)
 		if s != nil {
+			if r.Phase >= probe.PhaseAuth {
+				t.Took(password)
+			}
 			return s, r
 		}
 		if r.Class != probe.Auth || i == len(passwords)-1 {
@@ -53,7 +56,7 @@ func open(ctx context.Context, t probe.Target, user string, password probe.Secre
 	if err == nil {
 		depth := t.Depth
 		if depth == probe.PhaseNone {
-			depth = probe.PhasePing
+			depth = probe.PhaseRole
 		}
 		err = s.converse(ctx, depth)
 	}
@@ -61,6 +64,11 @@ func open(ctx context.Context, t probe.Target, user string, password probe.Secre
 	if err != nil {
 		s.end(ctx, r.Class)
 		return nil, r
+	}
+	for _, fact := range s.t.Wanted { // a ping asks for none of them again
+		if kind, _ := named(fact); kind == queue || kind == exchange || kind == confirms {
+			c.Forget(fact)
+		}
 	}
 	return s, r
 }
@@ -79,7 +87,8 @@ func (s *session) converse(ctx context.Context, depth probe.Phase) error {
 		{probe.PhaseGreet, s.greet},
 		{probe.PhaseAuth, func() error { return s.authenticate(name) }},
 		{probe.PhasePing, s.channel},
-		{probe.PhaseWrite, s.publish},
+		{probe.PhaseRole, func() error { return s.ask(ctx) }},
+		{probe.PhaseWrite, func() error { return s.publish(ctx) }},
 	} {
 		if step.phase > depth || step.phase <= s.reached {
 			continue
@@ -146,6 +155,7 @@ func (s *session) authenticate(vhost string) error {
 	if err != nil {
 		return err
 	}
+	s.channels = limits.channels
 	agreed := s.agree(limits.heartbeat)
 	s.heartbeat = time.Duration(agreed) * time.Second
 	e = encoder{}
@@ -212,35 +222,4 @@ func (s *session) channel() error {
 		return err
 	}
 	return s.roundTrip()
-}
-
-// nobody is the routing key of the message that must not reach a queue.
-const nobody = "reattach.probe.no-such-queue"
-
-// publish sends an empty message that no queue receives, and waits until the
-// broker has returned and confirmed it. Being empty, it ends with its header:
-// a body would never be read while an alarm is on.
-func (s *session) publish() error {
-	s.c.Enter(probe.PhaseWrite)
-	var e encoder
-	if err := s.send(e.begin(1, confirmSelect).u8(0).end().b); err != nil {
-		return err
-	}
-	if _, err := s.expect(confirmSelectOk); err != nil {
-		return err
-	}
-	e = encoder{}
-	e.begin(1, basicPublish).u16(0).short("").short(nobody).u8(1).end()
-	e.b = append(e.b, frameHeader, 0, 1, 0, 0, 0, 14)
-	e.u16(60).u16(0).u32(0).u32(0).u16(0).u8(frameEnd)
-	if err := s.send(e.b); err != nil {
-		return err
-	}
-	if _, err := s.expect(basicAck); err != nil {
-		return err
-	}
-	if s.blocked != nil {
-		return *s.blocked
-	}
-	return nil
 }

@@ -13,6 +13,9 @@ import (
 // is said in passing.
 const endTime = 100 * time.Millisecond
 
+// nack is the code of a message that the broker could not take.
+const nack = "nack"
+
 // session is a conversation that stays open.
 type session struct {
 	c        *probe.Conn
@@ -21,12 +24,16 @@ type session struct {
 	password probe.Secret
 	// saysRefused: the broker promised to answer a wrong password.
 	saysRefused bool
-	reached     probe.Phase    // the last phase that was completed
-	closed      bool           // the broker said close
-	blocked     *probe.Failure // an alarm keeps publishers back
-	broken      *probe.Result  // the failure that ended the session
-	heartbeat   time.Duration  // agreed on; 0 for none
-	sent        time.Time      // when we last sent anything
+	reached     probe.Phase       // the last phase that was completed
+	channels    uint16            // as many may be open at a time; 0 for any number
+	asked       map[uint16]string // the facts that are asked for, by channel
+	returned    bool              // the last message found no queue
+	missing     []string          // what the account would need a right for
+	closed      bool              // the broker said close
+	blocked     *probe.Failure    // an alarm keeps publishers back
+	broken      *probe.Result     // the failure that ended the session
+	heartbeat   time.Duration     // agreed on; 0 for none
+	sent        time.Time         // when we last sent anything
 }
 
 // send writes b. When that fails, the broker's last words may lie in the
@@ -65,10 +72,13 @@ func (s *session) expect(want method) ([]byte, error) {
 }
 
 // heard takes in what nobody asked for: heartbeats, alarms, a returned message,
-// last words.
+// last words; and the answers to what [session.ask] asked, whenever they come.
 func (s *session) heard(f frame) error {
 	if f.kind != frameMethod {
 		return nil
+	}
+	if f.channel > 1 {
+		return s.answered(f)
 	}
 	switch f.method {
 	case connectionClose:
@@ -79,14 +89,18 @@ func (s *session) heard(f frame) error {
 		s.bye(f.channel, channelCloseOk)
 		return failure(f.args)
 	case connectionBlocked:
-		s.blocked = blocked(f.args)
+		if s.blocked == nil { // a broker says it once
+			s.blocked = blocked(f.args)
+		}
 	case connectionUnblocked:
 		s.blocked = nil
 	case connectionSecure:
 		return probe.Failure{Class: probe.Misconfigured, Text: "the broker wants more than a password"}
 	case basicNack:
-		return probe.Failure{Class: probe.Degraded, Code: "nack", Text: "the broker could not take a message"}
+		return probe.Failure{Class: probe.Degraded, Code: nack, Text: "the broker could not take a message"}
 	case basicReturn:
+		s.returned = true
+	case basicAck: // late
 	default:
 		return garbled("the method %v, which nobody asked for", f.method)
 	}
@@ -149,9 +163,13 @@ func (s *session) Wait(ctx context.Context) probe.Result {
 		return *s.broken
 	}
 	s.c.Begin(ctx, probe.PhasePing)
+	unasked := 0 // bytes, about
 	for {
 		was := s.blocked
-		over, err := s.listen(ctx)
+		size, over, err := s.listen(ctx)
+		if unasked += size; unasked > probe.ReadLimit {
+			err = garbled("more than %d KiB that nobody asked for", probe.ReadLimit>>10)
+		}
 		switch {
 		case err != nil:
 			return s.ended(ctx, err)
@@ -165,9 +183,9 @@ func (s *session) Wait(ctx context.Context) probe.Result {
 	}
 }
 
-// listen hears one frame, or sends the heartbeat when that is due. over says
-// that ctx came first.
-func (s *session) listen(ctx context.Context) (over bool, err error) {
+// listen hears one frame, whose size it returns, or sends the heartbeat when that
+// is due. over says that ctx came first.
+func (s *session) listen(ctx context.Context) (size int, over bool, err error) {
 	until := ctx
 	deadline, bounded := ctx.Deadline()
 	if due := s.sent.Add(s.heartbeat / 2); s.heartbeat > 0 && (!bounded || due.Before(deadline)) {
@@ -180,14 +198,14 @@ func (s *session) listen(ctx context.Context) (over bool, err error) {
 	s.c.Bind(ctx)
 	switch {
 	case err == nil:
-		return false, s.heard(f)
+		return headerSize + len(f.args) + 1, false, s.heard(f)
 	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return false, err
+		return 0, false, err
 	}
 	if until == ctx || ctx.Err() != nil {
-		return true, nil
+		return 0, true, nil
 	}
-	return false, s.beat(ctx)
+	return 0, false, s.beat(ctx)
 }
 
 // beat sends the heartbeat, in a time of its own: that ctx ends just now must

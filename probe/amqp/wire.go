@@ -48,6 +48,10 @@ const (
 	channelOpenOk       method = 20<<16 | 11
 	channelClose        method = 20<<16 | 40
 	channelCloseOk      method = 20<<16 | 41
+	exchangeDeclare     method = 40<<16 | 10
+	exchangeDeclareOk   method = 40<<16 | 11
+	queueDeclare        method = 50<<16 | 10
+	queueDeclareOk      method = 50<<16 | 11
 	basicQos            method = 60<<16 | 10
 	basicQosOk          method = 60<<16 | 11
 	basicPublish        method = 60<<16 | 40

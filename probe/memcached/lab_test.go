@@ -148,7 +148,6 @@ func TestRealMemcached(t *testing.T) {
 		{"hang", testHang},
 		{"stopped", testStopped},
 		{"killed", testKilled},
-		{"vanished", testVanished},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, c) })
 	}

@@ -3,7 +3,8 @@
 //
 // A conversation reads and writes no item, unless depth says so: at depth read
 // it gets a key of its own, at depth write it sets that key for ten seconds and
-// gets it back, which sees a server that is out of memory. Credentials are a
+// gets it back, which sees a server that is out of memory. That is the canary, a
+// conversation of its own each 30 s where depth is not said. Credentials are a
 // "set" in this protocol, and a server without authentication would store them
 // for everybody to read; so they are sent only to a server that has refused a
 // command without them.
@@ -32,21 +33,23 @@ var Protocol = probe.Protocol{
 	},
 	Prober: prober{},
 	Holds:  true,
+	Canary: probe.PhaseWrite,
+	Depths: []probe.Phase{probe.PhaseRead, probe.PhaseWrite},
 	Defaults: probe.Defaults{
 		Interval: time.Second, FreshInterval: 10 * time.Second, Timeout: time.Second,
 		SuspectInterval: 100 * time.Millisecond, Sustain: 3 * time.Second,
-		TimeoutFloor: 100 * time.Millisecond, RestartTime: time.Second,
+		TimeoutFloor: 100 * time.Millisecond, RestartTime: time.Second, CanaryInterval: 30 * time.Second,
 	},
-	Traits: probe.Traits{Taints: true},
+	Traits: probe.Traits{Taints: true, RestartClears: true},
 	Facts: []probe.Fact{
-		{Name: "version", Type: "string", Meaning: "the server's version, as it gives it"},
+		{Name: "version", Type: "string", Meaning: "the server's version, as it gives it", Phase: probe.PhaseAuth},
 		{Name: "uptime", Type: "int64", Meaning: "seconds since the server's start; a short one is a cold cache"},
 		{Name: "pid", Type: "int64", Meaning: "the server's process"},
 		{Name: "curr_connections", Type: "int64", Meaning: "connections that are open now"},
 		{Name: "max_connections", Type: "int64", Meaning: "connections that may be open"},
 		{Name: "curr_items", Type: "int64", Meaning: "items in the cache"},
-		{Name: "tls_version", Type: "string", Meaning: "the version of TLS that is spoken"},
-		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the server's chain expires, RFC 3339"},
+		{Name: "tls_version", Type: "string", Meaning: "the version of TLS that is spoken", Phase: probe.PhaseTLS},
+		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the server's chain expires, RFC 3339", Phase: probe.PhaseTLS},
 	},
 	Check: check,
 }
@@ -129,7 +132,9 @@ func (s *session) knock(t probe.Target) error {
 		return err
 	}
 	for _, password := range passwords {
-		err = s.authenticate(user, password.Reveal())
+		if err = s.authenticate(user, password.Reveal()); err == nil {
+			t.Took(password)
+		}
 		if !errors.Is(err, errRejected) {
 			break
 		}

@@ -34,13 +34,29 @@ var codes = map[uint16]probe.Class{
 	1969: probe.Degraded, // MariaDB: the statement took too long
 	3024: probe.Degraded, // MySQL: the statement took too long
 	3032: probe.Degraded, // offline mode: only administrators may come in
+	1213: probe.Degraded, // a deadlock
 	3169: probe.Degraded, // MySQL: the session was killed
 	4031: probe.Degraded, // MySQL: idle for too long, the server says goodbye
 
+	// Pressed: what is written finds no room, or cannot be logged.
+	3:    probe.Degraded, // error writing a file
+	20:   probe.Degraded, // MySQL: no space left on device
+	1021: probe.Degraded, // disk full
+	1026: probe.Degraded, // error writing a file
+	1030: probe.Degraded, // the storage engine's own error, as 28: no space left on device
+	1114: probe.Degraded, // the table is full
+	1180: probe.Degraded, // error during a commit
+	1598: probe.Degraded, // the binary log cannot be written
+	1878: probe.Degraded, // a temporary file cannot be written
+	1881: probe.Degraded, // InnoDB runs in its recovery mode
+	3100: probe.Degraded, // MySQL: a plugin refused the commit (group replication)
+
 	// Role: a write met a server that takes none.
+	1036: probe.Role, // the table is read-only
 	1290: probe.Role, // running with --read-only
 	1792: probe.Role, // a read-only transaction
 	1836: probe.Role, // read-only mode
+	1874: probe.Role, // InnoDB is read-only
 
 	// Ours to mend: credentials, and what they may do.
 	1045: probe.Auth, // wrong user or password

@@ -2,6 +2,9 @@ package mysql
 
 import (
 	"errors"
+	"io"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,26 +133,92 @@ func FuzzLogin(f *testing.F) {
 	})
 }
 
+// FuzzGtids: positions are compared as they stand, and a set that gets into a
+// statement cannot leave its quotes.
+func FuzzGtids(f *testing.F) {
+	f.Add("0-1-21,5-2-9", "0-1-20,5-2-9", "1")
+	f.Add("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7,\naa:tag:1", "", "3E11FA47-71ca-11e1-9e33-c80aa9429562")
+	f.Add("0-1-99999999999999999999", "0--1", "")
+	f.Fuzz(func(t *testing.T, a, b, self string) {
+		if within, known := gtidWithin(a, a); known && !within {
+			t.Errorf("%q is not within itself", a)
+		}
+		ab, known := gtidWithin(a, b)
+		if ba, _ := gtidWithin(b, a); known && !ab && !ba && strings.Count(a, ",") == 0 && strings.Count(b, ",") == 0 && firstOf(a) == firstOf(b) {
+			t.Errorf("neither of %q and %q is within the other", a, b)
+		}
+		line := strings.ReplaceAll(a, "\n", "")
+		if len(a) > 4096 {
+			return // what follows takes the square of its length
+		}
+		for own := range strings.SplitSeq(ownGtids(a, self), ",") {
+			if !strings.Contains(line, own) {
+				t.Errorf("%q of %q, which does not have it", own, a)
+			}
+		}
+		if isGtidSet(a) && strings.ContainsAny(a, "'\"\\();\x00\n") {
+			t.Errorf("%q would stand in a statement", a)
+		}
+	})
+}
+
+// firstOf is the domain of a position.
+func firstOf(gtid string) string {
+	domain, _, _ := strings.Cut(strings.TrimSpace(gtid), "-")
+	return domain
+}
+
 // FuzzConversation: a server that says anything at all costs no more than the
 // time, and no panic.
 func FuzzConversation(f *testing.F) {
 	ok := packet(2, okPayload)
+	role, status, gtid := resultOf("11.8.9-MariaDB", "0", "0", "uid"), tableOf([]string{"name", "value"}, []string{"Uptime", "7"}, []string{"Slaves_connected", "1"}), resultOf("0-1-7", "0-1-7", "1")
+	follows := tableOf([]string{"Master_Host", "Slave_IO_Running", "Slave_SQL_Running", "Using_Gtid", "Gtid_IO_Pos"}, []string{"db1", "Yes", "Yes", "Slave_Pos", "0-1-7"})
 	f.Add(mariaHello + ok + ok + ok + resultOf("1", "0", "0", "id") + resultOf("Uptime", "7"))
+	f.Add(mariaHello + ok + ok + ok + role + status + gtid + follows + resultOf("0-1-7") + ok + resultOf("1") + ok)
+	f.Add(hello("9.7", capsAll, pluginCaching) + ok + ok + ok + resultOf("9.7", "0", "0", "id", "0") + status + resultOf("3", "1") + resultOf("id:1-7", "id:1-7", "id") +
+		tableOf([]string{"Source_Host", "Retrieved_Gtid_Set"}, []string{"db1", "id:1-7"}) + resultOf("1"))
 	f.Add(mariaHello + packet(2, "\xfe"+pluginEd25519+"\x00seedseedseedseedseedseedseedseed"))
+	f.Add(mariaHello + packet(2, "\xfe"+pluginParsec+"\x00seedseedseedseedseedseedseedseed") + packet(4, "\x01P\x00salted salted salt"))
 	f.Add(hello("9.7", capsAll, pluginCaching) + packet(2, "\x01\x04") + packet(4, "\x01-----BEGIN PUBLIC KEY-----"))
 	f.Add(hello("9.7", capsAll|capTLS, pluginCaching) + "\x16\x03\x01")
 	f.Add(packet(0, errPayload(1040, "x")))
 	f.Fuzz(func(t *testing.T, say string) {
-		addr := scripted(t, say, hangUp)
-		tg := aim(t, addr)
-		tg.TLS.Mode, tg.Timeout = probe.TLSPrefer, time.Second
+		tg := aim(t, reciting(t, say))
+		tg.TLS.Mode, tg.Timeout, tg.Depth, tg.Table = probe.TLSPrefer, 3*time.Second, probe.PhaseWrite, "reattach.canary"
 		began := time.Now()
 		r := probe.Once(t.Context(), Protocol, tg)
-		if r.Class == probe.None || r.Class == probe.Local || time.Since(began) > 3*time.Second {
+		if r.Class == probe.None || r.Class == probe.Local || time.Since(began) > 5*time.Second {
 			t.Fatalf("%+v", r)
 		}
 		if strings.ContainsAny(r.Err, "\n\r\x1b\x00") || strings.Contains(r.Err, "s3cret") {
 			t.Fatalf("%q", r.Err)
 		}
 	})
+}
+
+// reciting is a server on loopback that says all it has to say at once, and no more.
+func reciting(t testing.TB, say string) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+			_, _ = io.WriteString(c, say)
+			_ = c.(*net.TCPConn).CloseWrite() // or the kernel might take back what was said
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	return netip.MustParseAddrPort(l.Addr().String())
 }

@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,14 @@ func TestRealMySQLTarget(t *testing.T) {
 		run  func(*testing.T, db)
 	}{
 		{"ok", testMySQLOK},
+		{"clients", testMySQLClients},
 		{"quiet", testQuiet},
 		{"methods", testMySQLMethods},
 		{"turned away", testMySQLTurnedAway},
 		{"shallow", testShallow},
 		{"limits", testLimits},
 		{"read-only", testMySQLReadOnly},
+		{"a long set", testMySQLLongSet},
 		{"last words", testMySQLLastWords},
 		{"offline", testMySQLOffline},
 		{"killed", testMySQLKilled},
@@ -54,6 +57,12 @@ func testMySQLOK(t *testing.T, d db) {
 		if !documented(name) {
 			t.Errorf("the fact %s is not documented", name)
 		}
+	}
+	own, _ := r.Facts["gtid_own"].(string)
+	d.exec(t, "CREATE TABLE IF NOT EXISTS orders.own (n INT)", "INSERT INTO orders.own VALUES (1)")
+	r = once(t, target(t, d.URL("app")))
+	if now, _ := r.Facts["gtid_own"].(string); now == own || !strings.HasPrefix(now, id+":") {
+		t.Errorf("with a row of its own, its log went from %q to %q", own, now)
 	}
 	t.Logf("%v: %v", r.Facts["version"], r.Ended.Sub(r.Began))
 }
@@ -162,4 +171,46 @@ func testMySQLKilled(t *testing.T, d db) {
 	d.KillProcess()
 	wantHint(t, wait(t, held, 10*time.Second), probe.Reset, "")
 	eventually(t, "refused", func() bool { return probe.Once(t.Context(), mysql.Protocol, tg).Class == probe.Refused })
+}
+
+// TestRealMySQLTargetFastWay takes the full way from those who have no TLS: the
+// server has no RSA key. So what lets them in is the proof of the fast way alone.
+func TestRealMySQLTargetFastWay(t *testing.T) {
+	lab.NeedMySQL(t)
+	l := lab.New(t)
+	d := newDB(t, l, l.MySQL(lab.Args("--caching-sha2-password-private-key-path=none.pem", "--caching-sha2-password-public-key-path=none.pub")))
+	d.exec(t, "FLUSH PRIVILEGES") // empties the cache of passwords
+	clear, private := target(t, d.URL("app")), target(t, d.URL("app"))
+	clear.TLS.Mode, private.TLS.Mode = probe.TLSOff, probe.TLSRequire
+	if r := once(t, clear); r.Class != probe.Auth || r.Phase != probe.PhaseAuth {
+		t.Fatalf("there is another way than the fast one: %+v", r)
+	}
+	want(t, once(t, private), probe.OK, probe.PhaseRole, "")
+	want(t, once(t, clear), probe.OK, probe.PhaseRole, "")
+	clear.URL.Password = "wrong"
+	if r := once(t, clear); r.Class != probe.Auth {
+		t.Errorf("a wrong password: %+v", r)
+	}
+}
+
+// testMySQLLongSet: a server that has executed what very many others began is as
+// well as any. Its set of GTIDs is longer than a reply may be.
+func testMySQLLongSet(t *testing.T, d db) {
+	var set []string
+	for i := range 2000 {
+		set = append(set, fmt.Sprintf("%08x-71ca-11e1-9e33-c80aa9429562:1-5", i))
+	}
+	d.exec(t, "SET GLOBAL gtid_purged = '+"+strings.Join(set, ",")+"'")
+	held, r := probe.Open(t.Context(), mysql.Protocol, target(t, d.URL("app")))
+	want(t, r, probe.OK, probe.PhaseRole, "")
+	if r.Facts["gtid"] != nil || r.Facts["writable"] != true {
+		t.Errorf("%v", r.Facts)
+	}
+	if held == nil {
+		return
+	}
+	defer held.Close(t.Context())
+	if r := held.Ping(t.Context()); r.Class != probe.OK {
+		t.Errorf("the session that is held: %+v", r)
+	}
 }

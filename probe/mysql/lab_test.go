@@ -86,7 +86,7 @@ type db struct {
 
 func newDB(t *testing.T, l *lab.Lab, s *lab.Server) db {
 	t.Helper()
-	d := db{Server: s, lab: l, root: s.DB("root")}
+	d := db{Server: s, lab: l, root: s.DB(t, "root")}
 	d.root.SetMaxOpenConns(1) // one connection, so that its own goodbye is not counted in between
 	return d
 }
@@ -171,6 +171,7 @@ func TestRealMariaDB(t *testing.T) {
 		run  func(*testing.T, db)
 	}{
 		{"ok", testOK},
+		{"clients", testClients},
 		{"quiet", testQuiet},
 		{"encrypted", testTLS},
 		{"shallow", testShallow},
@@ -183,7 +184,6 @@ func TestRealMariaDB(t *testing.T) {
 		{"hang", testHang},
 		{"stopped", testStopped},
 		{"killed", testKilled},
-		{"vanished", testVanished},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, d) })
 	}
@@ -192,7 +192,7 @@ func TestRealMariaDB(t *testing.T) {
 func testOK(t *testing.T, d db) {
 	r := once(t, target(t, d.URL("app")))
 	want(t, r, probe.OK, probe.PhaseRole, "")
-	oracle := d.DB("app")
+	oracle := d.DB(t, "app")
 	var version, id string
 	var readOnly bool
 	if err := oracle.QueryRow("SELECT @@version, @@server_uid, @@read_only").Scan(&version, &id, &readOnly); err != nil {

@@ -16,11 +16,13 @@
 //
 // Not spoken: protocol 9, and the methods of authentication that need more
 // than a password (GSSAPI, LDAP, PAM's dialog, WebAuthn). An account that wants
-// one is of class auth. A conversation at depth read or write goes as deep as
-// role: without a table that it may touch there is no data to read.
+// one is of class auth. At depth write a row of the observer's own is replaced in a
+// table that a person made and named, at depth read the server is asked whether
+// it would let us; without a table both go as deep as role.
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,27 +42,42 @@ var Protocol = probe.Protocol{
 		{Name: "mysqls", Port: "3306", TLS: probe.TLSVerify},
 		{Name: "mariadbs", Port: "3306", TLS: probe.TLSVerify},
 	},
-	Prober: prober{},
+	Prober: prober{new(ours)},
 	Holds:  true,
+	Writes: true,
+	Depths: []probe.Phase{probe.PhaseWrite},
 	Defaults: probe.Defaults{
 		Interval: time.Second, FreshInterval: 10 * time.Second, Timeout: 2 * time.Second,
 		SuspectInterval: 100 * time.Millisecond, Sustain: 10 * time.Second,
 		TimeoutFloor: 200 * time.Millisecond, RestartTime: 7 * time.Second,
 	},
-	Traits: probe.Traits{StoreOfData: true, Taints: true},
+	Traits: probe.Traits{StoreOfData: true, Taints: true, FenceCommand: func(u probe.URL) string {
+		return fmt.Sprintf("mysql --host=%s --port=%s --execute='SET GLOBAL read_only = ON'", u.Host, cmp.Or(u.Port, "3306"))
+	}},
 	Facts: []probe.Fact{
-		{Name: "version", Type: "string", Meaning: "the server's version, as it gives it"},
-		{Name: "flavour", Type: "string", Meaning: "mysql or mariadb"},
+		{Name: "version", Type: "string", Meaning: "the server's version, as it gives it", Phase: probe.PhaseGreet},
+		{Name: "flavour", Type: "string", Meaning: "mysql or mariadb", Phase: probe.PhaseGreet},
 		{Name: "writable", Type: "bool", Meaning: "neither read_only, super_read_only nor innodb_read_only is set"},
 		{Name: "read_only", Type: "bool", Meaning: "@@read_only: ordinary users cannot write"},
 		{Name: "super_read_only", Type: "bool", Meaning: "@@super_read_only: nobody can write (MySQL)"},
 		{Name: "innodb_read_only", Type: "bool", Meaning: "@@innodb_read_only: the sign of a reader on Aurora"},
 		{Name: "server_id", Type: "string", Meaning: "what makes this server itself: @@server_uuid (MySQL), @@server_uid (MariaDB)"},
 		{Name: "uptime", Type: "int64", Meaning: "seconds since the server's start"},
-		{Name: "auth_method", Type: "string", Meaning: "how the account proves its password"},
-		{Name: "tls_version", Type: "string", Meaning: "the version of TLS that is spoken"},
-		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the server's chain expires, RFC 3339"},
+		{Name: "writes", Type: "int64", Meaning: "statements that wrote since then: INSERT, REPLACE, UPDATE, DELETE, LOAD; those that are replicated as statements count, too"},
+		{Name: "clients", Type: "int64", Meaning: "connections to it, but for this observer's own and those of replicas; on MySQL it takes the privilege PROCESS", Privileged: true},
+		{Name: "gtid", Type: "string", Meaning: "how far its log goes: @@gtid_binlog_pos (MariaDB), @@gtid_executed (MySQL); one of more than 16 KiB is not read, nor then what MySQL says of its sources"},
+		{Name: "gtid_own", Type: "string", Meaning: "the same, of what was written on this very server and not replicated to it"},
+		{Name: "replica", Type: "bool", Meaning: "it is set up to replicate from another server", Privileged: true},
+		{Name: "source", Type: "string", Meaning: "host:port of where it replicates from; several are parted by spaces", Privileged: true},
+		{Name: "replicating", Type: "bool", Meaning: "both threads run, for each source", Privileged: true, Dies: true},
+		{Name: "lag", Type: "int64", Meaning: "seconds behind its source, the most of all; known while both threads run, and judged by the last one where its source has died since", Privileged: true},
+		{Name: "applied", Type: "bool", Meaning: "everything that it received is applied", Privileged: true},
+		{Name: "missing_privilege", Type: "string", Meaning: "what the account lacks to see replication and connections, or to write its row: SLAVE MONITOR (MariaDB), REPLICATION CLIENT, PROCESS (MySQL), INSERT, DELETE ON the table"},
+		{Name: "auth_method", Type: "string", Meaning: "how the account proves its password", Phase: probe.PhaseAuth},
+		{Name: "tls_version", Type: "string", Meaning: "the version of TLS that is spoken", Phase: probe.PhaseAuth},
+		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the server's chain expires, RFC 3339", Phase: probe.PhaseAuth},
 	},
+	Grant: grant,
 	Check: check,
 }
 
@@ -92,14 +109,17 @@ func database(u probe.URL) (string, error) {
 	return name, nil
 }
 
-type prober struct{}
+type prober struct{ ours *ours }
 
 // Open implements probe.Prober. A password that is rejected is followed by the
 // next one, on a connection of its own.
-func (prober) Open(ctx context.Context, t probe.Target) (held probe.Held, r probe.Result) {
+func (p prober) Open(ctx context.Context, t probe.Target) (held probe.Held, r probe.Result) {
 	user, passwords := t.Credentials()
 	for _, password := range passwords {
-		held, r = open(ctx, t, user, password.Reveal())
+		held, r = p.open(ctx, t, user, password.Reveal())
+		if held != nil && r.Phase >= probe.PhaseAuth {
+			t.Took(password)
+		}
 		if r.Code != "1045" && r.Code != "1698" {
 			break
 		}
@@ -107,7 +127,7 @@ func (prober) Open(ctx context.Context, t probe.Target) (held probe.Held, r prob
 	return held, r
 }
 
-func open(ctx context.Context, t probe.Target, user, password string) (probe.Held, probe.Result) {
+func (p prober) open(ctx context.Context, t probe.Target, user, password string) (probe.Held, probe.Result) {
 	name, err := database(t.URL)
 	if err == nil && user == "" {
 		err = errNoUser
@@ -117,9 +137,10 @@ func open(ctx context.Context, t probe.Target, user, password string) (probe.Hel
 		return nil, probe.Result{Kind: probe.Fresh, Class: probe.Misconfigured, Phase: probe.PhaseConnect, Err: err.Error(), Began: now, Ended: now}
 	}
 	c, err := probe.Dial(ctx, t)
-	s := &session{w: wire{c: c}}
+	s := &session{w: wire{c: c}, ours: p.ours, server: t.Addr}
 	if err == nil {
 		s.state = dialled
+		s.count(1)
 		err = s.converse(ctx, t, login{w: &s.w, user: user, password: password}, name)
 	}
 	r := c.Result(ctx, err)
@@ -154,7 +175,10 @@ func (s *session) converse(ctx context.Context, t probe.Target, l login, databas
 		return err
 	}
 	s.w.c.Enter(probe.PhaseRole)
-	return s.role()
+	if err := s.role(); err != nil || depth < probe.PhaseRead || t.Table == "" {
+		return err
+	}
+	return s.write(t, depth)
 }
 
 func (s *session) greet() error {

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/reattach/reattach/probe"
@@ -49,8 +50,11 @@ func (w *wire) read() ([]byte, error) {
 	}
 	n := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
 	w.seq = head[3] + 1
-	if n == 0 || n > maxPacket {
-		return nil, garbled("a packet of %d bytes", n)
+	if n > maxPacket {
+		return nil, errors.Join(errLong, garbled("a packet of %d bytes", n))
+	}
+	if n == 0 {
+		return nil, garbled("a packet of no bytes")
 	}
 	_, _ = in.Discard(4) // they are in the buffer
 	if n <= in.Size() {
@@ -79,6 +83,13 @@ func (w *wire) readBig(n int) ([]byte, error) {
 	}
 	return w.big, nil
 }
+
+// errLong marks what was refused for its length alone, which a server that is well
+// may send where it has much to tell. See [tooLong].
+var errLong = errors.New("too long")
+
+// tooLong reports whether a reply was refused for its length alone.
+func tooLong(err error) bool { return errors.Is(err, errLong) || errors.Is(err, probe.ErrFlood) }
 
 func garbled(format string, args ...any) error {
 	return probe.Failure{Class: probe.Garbled, Text: "not the MySQL protocol: " + fmt.Sprintf(format, args...)}

@@ -1,5 +1,7 @@
 package mysql
 
+import "errors"
+
 // Commands.
 const (
 	comQuit   = 0x01
@@ -10,7 +12,7 @@ const (
 
 // Bounds of what the probe's few queries can answer.
 const (
-	maxColumns = 32
+	maxColumns = 128 // a replica's status has some sixty
 	maxRows    = 32
 )
 
@@ -55,31 +57,51 @@ func (w *wire) roundTrip() error {
 
 // query runs a statement and returns its rows as text, "" for NULL.
 func (w *wire) query(sql string) ([][]string, error) {
+	_, rows, err := w.ask(sql)
+	return rows, err
+}
+
+// ask runs a statement and returns the names of its columns, and its rows as
+// text, "" for NULL.
+func (w *wire) ask(sql string) (names []string, rows [][]string, err error) {
 	w.command(comQuery)
 	w.out = append(w.out, sql...)
 	if err := w.send(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := w.read()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	columns, err := parseColumns(p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for range columns {
-		if _, err := w.read(); err != nil { // a column's definition
-			return nil, err
+		if p, err = w.read(); err != nil {
+			return nil, nil, err
 		}
+		names = append(names, columnName(p))
 	}
 	if p, err = w.read(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !isEnd(p) {
-		return nil, garbled("no end of the columns")
+		return nil, nil, garbled("no end of the columns")
 	}
-	return w.rows(columns)
+	rows, err = w.rows(columns)
+	return names, rows, err
+}
+
+// columnName reads a column's definition as far as its name, the fifth of its
+// texts; "" where there is none.
+func columnName(p []byte) string {
+	c := cursor{b: p}
+	var name []byte
+	for range 5 {
+		name, _ = c.value()
+	}
+	return string(name)
 }
 
 func (w *wire) rows(columns int) (rows [][]string, err error) {
@@ -93,7 +115,7 @@ func (w *wire) rows(columns int) (rows [][]string, err error) {
 		case p[0] == 0xff:
 			return nil, parseError(p)
 		case len(rows) == maxRows:
-			return nil, garbled("more than %d rows", maxRows)
+			return nil, errors.Join(errLong, garbled("more than %d rows", maxRows))
 		}
 		row, err := parseRow(p, columns)
 		if err != nil {

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 )
 
@@ -12,7 +11,6 @@ const (
 	roleMariaDB = "SELECT @@version, @@read_only, @@innodb_read_only, @@server_uid"
 	roleMySQL   = "SELECT @@version, @@read_only, @@innodb_read_only, @@server_uuid, @@super_read_only"
 	roleAny     = "SELECT @@version, @@read_only"
-	askUptime   = "SHOW GLOBAL STATUS LIKE 'Uptime'"
 )
 
 // codeUnknownVariable is the answer of a server that is older than a variable.
@@ -38,9 +36,9 @@ func (s *session) learnVersion(version string) string {
 
 // role learns what the server is.
 func (s *session) role() error {
-	ask := roleMySQL
+	ask, flavour := roleMySQL, flavourMySQL
 	if strings.Contains(s.greeting.version, "MariaDB") {
-		ask = roleMariaDB
+		ask, flavour = roleMariaDB, flavourMariaDB
 	}
 	row, err := s.row(ask)
 	if e, ok := errors.AsType[serverError](err); ok && e.code == codeUnknownVariable {
@@ -50,17 +48,23 @@ func (s *session) role() error {
 		return err
 	}
 	s.learnRole(row)
-	row, err = s.row(askUptime)
-	if errors.As(err, new(serverError)) {
-		return nil // it will not say; that is no failure
-	}
-	if err != nil {
+	if err := s.status(); err != nil {
 		return err
 	}
-	if n, err := strconv.ParseInt(row[len(row)-1], 10, 64); err == nil {
-		s.w.c.Learn("uptime", n)
+	if flavour == flavourMySQL {
+		if err := s.clients(); err != nil {
+			return err
+		}
 	}
-	return nil
+	err = s.replication(flavour)
+	if unanswered(err) || tooLong(err) {
+		// A replica whose threads are being stopped makes this one question wait,
+		// while it serves everybody, and one of very many sources has more to tell
+		// than is read: no evidence. Its goodbye would wait as well.
+		s.state = lost
+		return nil
+	}
+	return err
 }
 
 // learnRole keeps the columns of a role query, as many as there are.
@@ -75,6 +79,7 @@ func (s *session) learnRole(row []string) {
 		writable = writable && !on
 		s.w.c.Learn(name, on)
 	}
+	s.writable = writable
 	s.w.c.Learn("writable", writable)
 	if len(row) > 3 && row[3] != "" {
 		s.w.c.Learn("server_id", row[3])

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/reattach/reattach/probe"
@@ -23,6 +24,11 @@ type session struct {
 	w        wire
 	greeting greeting
 	state    state
+	writable bool
+	ours     *ours
+	server   netip.AddrPort
+	counted  bool   // among ours
+	missing  string // privileges
 }
 
 // errShallow is what a ping comes to where depth ended before the login.
@@ -87,6 +93,7 @@ func (s *session) close(ctx context.Context) {
 
 // Close implements probe.Held: COM_QUIT, or what stands for it before a login.
 func (s *session) Close(ctx context.Context) {
+	defer s.count(-1)
 	defer s.w.c.Close()
 	s.w.c.Bind(ctx)
 	switch s.state {

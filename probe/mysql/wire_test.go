@@ -98,22 +98,31 @@ func aim(t testing.TB, addr netip.AddrPort) probe.Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return probe.Target{URL: u, Timeout: 150 * time.Millisecond, Client: "reattach test"}
+	return probe.Target{URL: u, Timeout: time.Second, Client: "reattach test"}
 }
 
-// result is a packet stream of one row with those values.
-func resultOf(values ...string) string {
+// resultOf is a packet stream of one row with those values.
+func resultOf(values ...string) string { return tableOf(make([]string, len(values)), values) }
+
+// noRows is one of a column without rows.
+func noRows(name string) string { return tableOf([]string{name}) }
+
+// tableOf is one of several rows.
+func tableOf(names []string, rows ...[]string) string {
 	var b strings.Builder
-	b.WriteString(packet(1, string([]byte{byte(len(values))})))
-	for i := range values {
-		b.WriteString(packet(byte(2+i), "\x03def"))
+	b.WriteString(packet(1, string([]byte{byte(len(names))})))
+	for i, name := range names {
+		definition := []byte("\x03def\x00\x00\x00")
+		b.WriteString(packet(byte(2+i), string(appendValue(definition, name))))
 	}
 	b.WriteString(packet(9, "\xfe\x00\x00\x02\x00"))
-	var row []byte
-	for _, v := range values {
-		row = appendValue(row, v)
+	for _, values := range rows {
+		var row []byte
+		for _, v := range values {
+			row = appendValue(row, v)
+		}
+		b.WriteString(packet(10, string(row)))
 	}
-	b.WriteString(packet(10, string(row)))
 	b.WriteString(packet(11, "\xfe\x00\x00\x02\x00"))
 	return b.String()
 }
@@ -123,6 +132,11 @@ func TestScripts(t *testing.T) {
 	ok := packet(2, okPayload)
 	role := resultOf("11.8.9-MariaDB", "0", "0", "uid")
 	uptime := resultOf("Uptime", "77")
+	alone := noRows("Master_Host")
+	gtid := resultOf("0-1-7", "0-1-7", "1")
+	denied := packet(1, errPayload(1227, "x"))
+	follows := tableOf([]string{"Master_Host", "Master_Port", "Slave_IO_Running", "Slave_SQL_Running", "Seconds_Behind_Master", "Using_Gtid", "Gtid_IO_Pos"},
+		[]string{"db1", "3306", "Yes", "Yes", "3", "Slave_Pos", "0-1-7"})
 	for _, c := range []struct {
 		name   string
 		script []string
@@ -130,7 +144,7 @@ func TestScripts(t *testing.T) {
 		phase  probe.Phase
 		code   string
 	}{
-		{"well", []string{mariaHello, ok, ok, ok, role, uptime}, probe.OK, probe.PhaseRole, ""},
+		{"well", []string{mariaHello, ok, ok, ok, role, uptime, gtid, alone}, probe.OK, probe.PhaseRole, ""},
 		{"silent", nil, probe.Timeout, probe.PhaseGreet, ""},
 		{"closes at once", []string{hangUp}, probe.Reset, probe.PhaseGreet, ""},
 		{"blocked host", []string{packet(0, "\xff\x69\x04Host 'x' is blocked"), hangUp}, probe.Misconfigured, probe.PhaseGreet, "1129"},
@@ -162,8 +176,16 @@ func TestScripts(t *testing.T) {
 		{"nonsense for the ping", []string{mariaHello, ok, ok, packet(1, "\x42")}, probe.Garbled, probe.PhasePing, ""},
 		{"shutting down", []string{mariaHello, ok, ok, packet(1, errPayload(1053, "x"))}, probe.Degraded, probe.PhasePing, "1053"},
 		{"Galera not ready", []string{mariaHello, ok, ok, ok, packet(1, errPayload(1047, "x"))}, probe.Degraded, probe.PhaseRole, "1047"},
-		{"an old server", []string{mariaHello, ok, ok, ok, packet(1, errPayload(1193, "x")), resultOf("5.1", "0"), uptime}, probe.OK, probe.PhaseRole, ""},
-		{"no uptime", []string{mariaHello, ok, ok, ok, role, packet(1, errPayload(1227, "x"))}, probe.OK, probe.PhaseRole, ""},
+		{"an old server", []string{mariaHello, ok, ok, ok, packet(1, errPayload(1193, "x")), resultOf("5.1", "0"), uptime, packet(1, errPayload(1193, "x")), packet(1, errPayload(1064, "x")), alone}, probe.OK, probe.PhaseRole, ""},
+		{"no uptime", []string{mariaHello, ok, ok, ok, role, denied, gtid, alone}, probe.OK, probe.PhaseRole, ""},
+		{"no privilege for replication", []string{mariaHello, ok, ok, ok, role, uptime, gtid, denied}, probe.OK, probe.PhaseRole, ""},
+		{"a replica", []string{mariaHello, ok, ok, ok, role, uptime, gtid, follows, resultOf("0-1-7")}, probe.OK, probe.PhaseRole, ""},
+		{"a replica that is being stopped", []string{mariaHello, ok, ok, ok, role, uptime, gtid}, probe.OK, probe.PhaseRole, ""},
+		{"dies while it is asked for its replication", []string{mariaHello, ok, ok, ok, role, uptime, gtid, hangUp}, probe.Reset, probe.PhaseRole, ""},
+		{"positions too long to be asked for", []string{mariaHello, ok, ok, ok, role, uptime, resultOf("long", "long", "1"), hangUp}, probe.OK, probe.PhaseRole, ""},
+		{"more sources than are read", []string{mariaHello, ok, ok, ok, role, uptime, gtid, tableOf([]string{"Master_Host"}, repeatRow("db1", 33)...)}, probe.OK, probe.PhaseRole, ""},
+		{"sources longer than is read", []string{mariaHello, ok, ok, ok, role, uptime, gtid, tableOf([]string{"Master_Host"}, []string{strings.Repeat("x", 40_000)}, []string{strings.Repeat("x", 40_000)})}, probe.OK, probe.PhaseRole, ""},
+		{"positions of another shape", []string{mariaHello, ok, ok, ok, role, uptime, resultOf("0-1-7", "")}, probe.Garbled, probe.PhaseRole, ""},
 		{"LOCAL INFILE", []string{mariaHello, ok, ok, ok, packet(1, "\xfb/etc/passwd")}, probe.Garbled, probe.PhaseRole, ""},
 		{"too many columns", []string{mariaHello, ok, ok, ok, packet(1, "\xfc\xff\xff")}, probe.Garbled, probe.PhaseRole, ""},
 		{"no columns", []string{mariaHello, ok, ok, ok, packet(1, okPayload)}, probe.Garbled, probe.PhaseRole, ""},
@@ -191,6 +213,14 @@ func repeat(s string, n int) []string {
 	out := make([]string, n)
 	for i := range out {
 		out[i] = s
+	}
+	return out
+}
+
+func repeatRow(value string, n int) [][]string {
+	out := make([][]string, n)
+	for i := range out {
+		out[i] = []string{value}
 	}
 	return out
 }

@@ -70,6 +70,7 @@ func testHang(t *testing.T, p relay) {
 	}
 }
 
+// testNetwork: what a fresh probe makes of the network is held by test/classes.
 func testNetwork(t *testing.T, p relay) {
 	tg := target(t, p.URL(""))
 	tg.Timeout = time.Second
@@ -82,20 +83,7 @@ func testNetwork(t *testing.T, p relay) {
 		t.Errorf("no hint: %+v", r)
 	}
 	p.Heal()
-	p.Drop(0)
-	want(t, once(t, tg), probe.Timeout, probe.PhaseConnect, "")
-	p.Heal()
-	p.Disconnect()
-	if r := once(t, tg); r.Class != probe.Timeout && r.Class != probe.Unreachable {
-		t.Errorf("a partition: %+v", r)
-	}
-	p.Connect()
 	want(t, once(t, tg), probe.OK, probe.PhasePing, "")
-	tg.URL.Host = p.lab.NewAddr()
-	tg.Timeout = 5 * time.Second
-	if r := once(t, tg); r.Class != probe.Timeout && r.Class != probe.Unreachable {
-		t.Errorf("an address that nobody has: %+v", r)
-	}
 }
 
 func testKilled(t *testing.T, p relay) {
@@ -111,8 +99,4 @@ func testKilled(t *testing.T, p relay) {
 	want(t, once(t, tg), probe.Refused, probe.PhaseConnect, "")
 	p.StartProcess()
 	want(t, once(t, tg), probe.OK, probe.PhasePing, "")
-	p.KillContainer()
-	if r := once(t, tg); r.Class != probe.Timeout && r.Class != probe.Unreachable {
-		t.Errorf("a vanished host: %+v", r)
-	}
 }

@@ -105,6 +105,7 @@ func TestRealRelay(t *testing.T) {
 		// Before the oracle, whose library cancels a failed login with a line of
 		// its own: the log would show it late.
 		{"quiet", testQuiet},
+		{"commands", testCommands},
 		{"oracle", testOracle},
 		{"session", testSession},
 		{"full disk", testFullDisk},

@@ -193,6 +193,7 @@ func (s *session) authenticate() error {
 			return err
 		}
 		if r.code == 235 {
+			s.t.Took(password)
 			return nil
 		}
 		last = refusal(login, r, s.c.Encrypted())

@@ -32,6 +32,10 @@ func garbled(format string, args ...any) error {
 	return probe.Failure{Class: probe.Garbled, Text: fmt.Sprintf(format, args...)}
 }
 
+// maxLines is how many lines of a reply are kept: each costs more than its bytes,
+// and no server has so much to say.
+const maxLines = 256
+
 // readReply reads one reply with all its lines. A line is no longer than r's
 // buffer; how long all of them may be is r's affair.
 func readReply(r *bufio.Reader) (reply, error) {
@@ -57,7 +61,9 @@ func readReply(r *bufio.Reader) (reply, error) {
 		if all.enhanced == "" {
 			all.enhanced = enhanced
 		}
-		all.lines = append(all.lines, rest)
+		if len(all.lines) < maxLines {
+			all.lines = append(all.lines, rest)
+		}
 		if !more {
 			return all, nil
 		}

@@ -3,9 +3,12 @@ package smtp
 import (
 	"bufio"
 	"errors"
+	"io"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reattach/reattach/probe"
 )
@@ -124,6 +127,32 @@ func FuzzOffer(f *testing.F) {
 		o := parseOffer(strings.Split(text, "\n"))
 		if len(o.names) > strings.Count(text, "\n")+1 || len(o.auth) > len(text) || o.limit > 0 && !o.size {
 			t.Errorf("%q came to %+v", text, o)
+		}
+	})
+}
+
+// FuzzConversation: a server that says anything at all costs no more than the time,
+// and no panic, and what it says back of a password is not repeated.
+func FuzzConversation(f *testing.F) {
+	f.Add("220 mail.test\r\n250-mail.test\r\n250-SIZE 1000\r\n250 AUTH PLAIN\r\n334 \r\n235 ok\r\n250 ok\r\n250 ok\r\n221 bye\r\n")
+	f.Add("220-mail.test\r\n220 mail.test\r\n250-mail.test\r\n250 AUTH LOGIN\r\n334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n535 5.7.8 czNjcmV0 s3cret\r\n")
+	f.Add("220 mail.test\r\n250 mail.test\r\n452 4.3.1 Insufficient system storage\r\n")
+	f.Add("421 4.7.0 too many\r\n")
+	f.Fuzz(func(t *testing.T, say string) {
+		tg, _ := serve(t, "smtp", func(f *fake) {
+			_, _ = io.WriteString(f.c, say)
+			_ = f.c.(*net.TCPConn).CloseWrite() // or the kernel might take back what was said
+			_, _ = io.Copy(io.Discard, f.c)
+		})
+		tg.Depth, tg.TLS.Mode = probe.PhaseRead, probe.TLSOff
+		tg.Username, tg.Passwords = "app", []probe.Secret{"s3cret", "older"}
+		began := time.Now()
+		r := probe.Once(t.Context(), Protocol, tg)
+		if r.Class == probe.None || r.Class == probe.Local || time.Since(began) > tg.Timeout+2*time.Second {
+			t.Fatalf("%+v", r)
+		}
+		if strings.ContainsAny(r.Err, "\n\r\x1b\x00") || strings.Contains(r.Err, "s3cret") {
+			t.Fatalf("%q", r.Err)
 		}
 	})
 }

@@ -33,6 +33,7 @@ var Protocol = probe.Protocol{
 		{Name: "smtps", Port: "465", TLS: probe.TLSVerify},
 	},
 	Prober: prober{},
+	Depths: []probe.Phase{probe.PhaseRead},
 	Defaults: probe.Defaults{
 		Interval: 30 * time.Second, FreshInterval: 30 * time.Second, Timeout: 15 * time.Second,
 		SuspectInterval: 2 * time.Second, Sustain: 30 * time.Second,
@@ -41,14 +42,14 @@ var Protocol = probe.Protocol{
 	},
 	Traits: probe.Traits{LeftWork: true, LeftWorkCommand: func(probe.URL) string { return "postqueue -p" }},
 	Facts: []probe.Fact{
-		{Name: "host", Type: "string", Meaning: "what the server calls itself in its greeting: mail.example.org"},
-		{Name: "banner", Type: "string", Meaning: "the rest of the greeting: ESMTP Postfix"},
-		{Name: "starttls", Type: "bool", Meaning: "it offers STARTTLS"},
-		{Name: "auth", Type: "string", Meaning: "the ways to log in that it offers, in its order: PLAIN LOGIN"},
-		{Name: "size_limit", Type: "int64", Meaning: "the largest message that it takes, in bytes; absent when it names no limit"},
-		{Name: "extensions", Type: "string", Meaning: "the extensions that it offers, sorted: 8BITMIME DSN SIZE"},
-		{Name: "tls_version", Type: "string", Meaning: "the version of TLS spoken: TLS 1.3"},
-		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the server's chain ends, RFC 3339"},
+		{Name: "host", Type: "string", Meaning: "what the server calls itself in its greeting: mail.example.org", Phase: probe.PhaseGreet},
+		{Name: "banner", Type: "string", Meaning: "the rest of the greeting: ESMTP Postfix", Phase: probe.PhaseGreet},
+		{Name: "starttls", Type: "bool", Meaning: "it offers STARTTLS", Phase: probe.PhaseGreet},
+		{Name: "auth", Type: "string", Meaning: "the ways to log in that it offers, in its order: PLAIN LOGIN", Phase: probe.PhaseGreet},
+		{Name: "size_limit", Type: "int64", Meaning: "the largest message that it takes, in bytes; absent when it names no limit", Phase: probe.PhaseGreet},
+		{Name: "extensions", Type: "string", Meaning: "the extensions that it offers, sorted: 8BITMIME DSN SIZE", Phase: probe.PhaseGreet},
+		{Name: "tls_version", Type: "string", Meaning: "the version of TLS spoken: TLS 1.3", Phase: probe.PhaseTLS},
+		{Name: "tls_expiry", Type: "string", Meaning: "when the first certificate of the server's chain ends, RFC 3339", Phase: probe.PhaseTLS},
 	},
 }
 

@@ -34,17 +34,15 @@ const thresholds = `
 const interval = time.Second
 
 // BenchmarkTimeToHandle takes the time from a fault of the attached MariaDB to
-// the changed handle, as a reader on Consul sees it. By the design's liveness
-// figures a killed process takes at most 1.3 s with these thresholds
-// (sustain + 300 ms), a hang 3.4 s (interval + 2 timeouts + suspect_interval +
-// 300 ms).
+// the changed handle, as a reader on Consul sees it: for one observer and one
+// Consul server, and for one and for three observers beside three Consul servers.
+// By the design's liveness figures a killed process takes at most 1.3 s with these
+// thresholds (sustain + 300 ms), a hang 3.4 s (interval + 2 timeouts +
+// suspect_interval + 300 ms), and one timeout more with several observers.
 func BenchmarkTimeToHandle(b *testing.B) {
 	lab.Need(b)
 	lab.NeedConsul(b)
-	l := lab.New(b)
-	consul := lab.NewConsul(b, lab.ConsulOptions{ACL: true})
-	pair := l.MariaDBPair()
-	token := consul.CreateToken(`key_prefix "" { policy = "write" }`)
+	pair := lab.New(b).MariaDBPair()
 	faults := []struct {
 		name   string
 		strike func() time.Time
@@ -53,33 +51,63 @@ func BenchmarkTimeToHandle(b *testing.B) {
 		{"killed", pair.Active.KillProcess, pair.Active.StartProcess},
 		{"hang", pair.Active.Freeze, pair.Active.Thaw},
 	}
+	fleets := []struct{ observers, servers int }{{1, 1}, {1, 3}, {3, 3}}
 	runs := 0
-	for _, fault := range faults {
-		b.Run(fault.name, func(b *testing.B) {
-			var took []time.Duration
-			for range b.N {
-				runs++
-				name := "run-" + strconv.Itoa(runs)
-				r := daemon.Resource{Name: name, Handle: name + "/URL", A: pair.Active.URL("app"), B: pair.Standby.URL("app"), Policy: thresholds}
-				kv := consul.Client("").KV()
-				if _, err := kv.Put(&api.KVPair{Key: r.Handle, Value: []byte(r.A)}, nil); err != nil {
-					b.Fatal(err)
+	for _, fleet := range fleets {
+		consul := lab.NewConsulCluster(b, fleet.servers, lab.ConsulOptions{ACL: true})
+		token := consul.Servers[0].CreateToken(`key_prefix "" { policy = "write" }`)
+		kv := consul.Servers[0].Client("").KV()
+		var addresses []string
+		for _, server := range consul.Servers[:fleet.observers] {
+			addresses = append(addresses, server.URL())
+		}
+		for _, fault := range faults {
+			b.Run(fmt.Sprintf("%s/observers=%d/consul=%d", fault.name, fleet.observers, fleet.servers), func(b *testing.B) {
+				var took []time.Duration
+				for range b.N {
+					runs++
+					name := "run-" + strconv.Itoa(runs)
+					r := daemon.Resource{Name: name, Handle: name + "/URL", A: pair.Active.URL("app"), B: pair.Standby.URL("app"), Policy: thresholds}
+					if _, err := kv.Put(&api.KVPair{Key: r.Handle, Value: []byte(r.A)}, nil); err != nil {
+						b.Fatal(err)
+					}
+					all := start(b, addresses, token, r)
+					changed := watch(b, kv, r.Handle, r.B)
+					<-time.After(rand.N(interval)) // a fault knows nothing of when it was last probed
+					at := fault.strike()
+					took = append(took, (<-changed).Sub(at))
+					fault.heal()
+					for _, d := range all {
+						if code := d.Terminate(); code != 0 {
+							b.Errorf("exit code %d", code)
+						}
+					}
 				}
-				d := daemon.New(b, daemon.OnConsul(consul.URL(), token, r))
-				d.Start()
-				d.Protected(name)
-				changed := watch(b, kv, r.Handle, r.B)
-				<-time.After(rand.N(interval)) // a fault knows nothing of when it was last probed
-				at := fault.strike()
-				took = append(took, (<-changed).Sub(at))
-				fault.heal()
-				if code := d.Terminate(); code != 0 {
-					b.Errorf("exit code %d", code)
-				}
-			}
-			report(b, took)
-		})
+				report(b, took)
+			})
+		}
+		for _, server := range consul.Servers {
+			server.Kill()
+		}
 	}
+}
+
+// start starts an observer for each address, and returns when all are at rest.
+func start(b *testing.B, addresses []string, token string, r daemon.Resource) (all []*daemon.Daemon) {
+	b.Helper()
+	texts := []string{daemon.OnConsul(addresses[0], token, r)}
+	if len(addresses) > 1 {
+		texts = daemon.Several(b, addresses, token, r)
+	}
+	for _, text := range texts {
+		d := daemon.New(b, text)
+		d.Start()
+		all = append(all, d)
+	}
+	for _, d := range all {
+		d.Protected(r.Name)
+	}
+	return all
 }
 
 // watch returns when the key has the value, by a blocking query that is under

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -12,6 +14,7 @@ type Resource struct {
 	Handle  string
 	Handles string // further ones, as HCL
 	A, B    string // the endpoints' URLs
+	More    string // further settings and blocks, as HCL
 	Policy  string // settings of its policy, as HCL
 }
 
@@ -29,6 +32,9 @@ func (r Resource) HCL() string {
 	if r.Handles != "" {
 		more = "\n  handles = {\n" + r.Handles + "\n  }"
 	}
+	if r.More != "" {
+		more += "\n" + r.More
+	}
 	return fmt.Sprintf(`
 resource %q {
   handle = %q%s
@@ -43,6 +49,24 @@ resource %q {
 // OnConsul is a whole configuration with Consul for its store.
 func OnConsul(address, token string, resources ...Resource) string {
 	return configuration(fmt.Sprintf("store \"consul\" {\n  address = %q\n  token   = %q\n}\n", address, token), "", resources)
+}
+
+// Several are the configurations of as many observers as there are addresses of
+// Consul, each with one of them and in a zone of its own, on this machine.
+func Several(t testing.TB, addresses []string, token string, resources ...Resource) (texts []string) {
+	t.Helper()
+	doors, peers := make([]string, len(addresses)), ""
+	for i := range addresses {
+		doors[i] = freeAddress(t)
+		peers += fmt.Sprintf("    \"mon-%d\" = \"http://%s\"\n", i+1, doors[i])
+	}
+	for i, address := range addresses {
+		text := OnConsul(address, token, resources...)
+		text = strings.Replace(text, `  http   = ""`, fmt.Sprintf("  http   = %q", doors[i]), 1)
+		texts = append(texts, strings.Replace(text, `  name      = "e2e"`,
+			fmt.Sprintf("  name      = \"mon-%d\"\n  zone      = \"az-%d\"\n  peers = {\n%s  }", i+1, i+1, peers), 1))
+	}
+	return texts
 }
 
 // Embedded is one with the store in a file, and the address of its open door.
@@ -63,10 +87,16 @@ func configuration(store, door string, resources []Resource) string {
 // freeAddress is a port of loopback that nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	// Below the ports that the kernel gives to whoever asks for any: nobody takes it
+	// before the daemon does.
+	for range 100 {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err != nil {
+			continue
+		}
+		_ = listener.Close()
+		return listener.Addr().String()
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("no port of a hundred is free")
+	return ""
 }

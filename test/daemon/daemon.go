@@ -227,6 +227,9 @@ var (
 	})
 )
 
+// Binary is the path of the program, built as it is shipped.
+func Binary() string { return binary() }
+
 // Clean removes the binary: for the end of a TestMain.
 func Clean() {
 	if buildDir != "" {

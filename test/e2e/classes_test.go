@@ -18,7 +18,7 @@ import (
 func TestAliveServersAreKept(t *testing.T) {
 	need(t)
 	active := databases().Active
-	root := active.DB("root")
+	root := active.DB(t, "root")
 	root.SetMaxOpenConns(1) // MariaDB keeps one place beyond the limit for root
 	exec := func(statements ...string) {
 		t.Helper()
@@ -99,7 +99,7 @@ func fill(t *testing.T, server *lab.Server) (held []*sql.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	db := server.DB("app")
+	db := server.DB(t, "app")
 	for refused := 0; refused < 20; {
 		conn, err := db.Conn(ctx)
 		switch {

@@ -103,7 +103,7 @@ func (j *job) application(want *lab.Server) time.Time {
 	}
 	at := time.Now()
 	var n int
-	if err := want.DB("root").QueryRow("SELECT COUNT(*) FROM orders WHERE note = ?", note).Scan(&n); err != nil || n != 1 {
+	if err := want.DB(j.t, "root").QueryRow("SELECT COUNT(*) FROM orders WHERE note = ?", note).Scan(&n); err != nil || n != 1 {
 		j.t.Errorf("%d such rows on %s: %v", n, want.Name(), err)
 	}
 	return at

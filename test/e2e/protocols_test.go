@@ -103,3 +103,25 @@ func set(t *testing.T, u *url.URL) {
 		t.Error(err)
 	}
 }
+
+// TestRestartedCacheClears: a memcached that was left and restarted is empty, and
+// so is no longer tainted: nobody has to say so.
+func TestRestartedCacheClears(t *testing.T) {
+	need(t)
+	pair := caches()
+	name := unique("restarted")
+	r := daemon.Resource{Name: name, Handle: name + "/URL", A: pair.Active.URL(""), B: pair.Standby.URL(""), Policy: daemon.Fast}
+	d := daemon.New(t, daemon.OnConsul(consul().URL(), consul().CreateToken(policyFor(t, r.Handle)), r))
+	d.Start()
+	d.Protected(name)
+	t.Cleanup(pair.Active.StartProcess)
+	pair.Active.KillProcess()
+	d.AttachedTo(name, "b", 15*time.Second)
+	if d.Status(name).Endpoints[0].Tainted == "" {
+		t.Error("the endpoint that was left is not tainted")
+	}
+	after(6 * time.Second) // uptime is told in whole seconds, and some servers count from a little earlier
+	pair.Active.StartProcess()
+	daemon.Eventually(t, 20*time.Second, "a is not tainted any more", func() bool { return d.Status(name).Endpoints[0].Tainted == "" },
+		func() string { return d.Explain(name) })
+}

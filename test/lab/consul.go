@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +28,8 @@ type ConsulOptions struct {
 	TLS *Lab
 	// Config is further configuration in HCL.
 	Config string
+	// Address is where it listens, an address of this machine; "" is loopback.
+	Address string
 }
 
 // Consul is one real Consul server, a local process on loopback with a data
@@ -35,39 +38,51 @@ type Consul struct {
 	t       T
 	options ConsulOptions
 	dir     string
-	port    int
+	name    string
+	ports   consulPorts
+	cluster []*Consul // of which it is one; empty: it stands alone
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	// ManagementToken may do everything; "" without ACL.
 	ManagementToken string
 }
 
+// consulPorts hold for all the lives of a Consul.
+type consulPorts struct{ api, serf, server int }
+
 // NewConsul starts a Consul and returns once it has a leader and takes writes.
 // Call [NeedConsul] first in tests.
 func NewConsul(t T, options ConsulOptions) *Consul {
 	t.Helper()
-	c := &Consul{t: t, options: options, dir: tempDir(t)}
-	if options.ACL {
-		c.ManagementToken = uuid()
-	}
+	c := newConsul(t, options)
 	c.configure()
-	t.Cleanup(c.Kill)
 	c.Start()
 	return c
 }
 
-// configure writes consul.hcl, with free ports that hold for all its lives.
+// newConsul is one that is neither configured nor started yet.
+func newConsul(t T, options ConsulOptions) *Consul {
+	t.Helper()
+	if options.Address == "" {
+		options.Address = "127.0.0.1"
+	}
+	ports := freePorts(t, options.Address, 3)
+	c := &Consul{t: t, options: options, dir: tempDir(t), name: "lab", ports: consulPorts{ports[0], ports[1], ports[2]}}
+	if options.ACL {
+		c.ManagementToken = uuid()
+	}
+	t.Cleanup(c.Kill)
+	return c
+}
+
+// configure writes consul.hcl.
 func (c *Consul) configure() {
 	c.t.Helper()
-	ports := freePorts(c.t, 3)
-	c.port = ports[0]
 	scheme, other := "http", "https"
 	tlsBlock := ""
 	if c.options.TLS != nil {
 		scheme, other = other, scheme
-		cert, key := c.options.TLS.Certificate(time.Now().AddDate(0, 0, 90), "localhost", "127.0.0.1")
-		c.write("cert.pem", cert)
-		c.write("key.pem", key)
+		c.Certify(c.options.TLS)
 		tlsBlock = fmt.Sprintf("tls { defaults {\n cert_file = %q\n key_file = %q\n} }\n",
 			filepath.Join(c.dir, "cert.pem"), filepath.Join(c.dir, "key.pem"))
 	}
@@ -83,13 +98,19 @@ func (c *Consul) configure() {
 }
 `, c.ManagementToken, c.ManagementToken)
 	}
+	var join []string
+	for _, other := range c.cluster {
+		join = append(join, fmt.Sprintf("%q", fmt.Sprintf("%s:%d", other.options.Address, other.ports.serf)))
+	}
 	c.write("consul.hcl", fmt.Appendf(nil, `
 server               = true
-bootstrap_expect     = 1
-node_name            = "lab"
+bootstrap_expect     = %d
+retry_join           = [%s]
+retry_interval       = "1s"
+node_name            = %q
 data_dir             = %q
-bind_addr            = "127.0.0.1"
-client_addr          = "127.0.0.1"
+bind_addr            = %q
+client_addr          = %q
 disable_update_check = true
 log_level            = "warn"
 connect     { enabled = false }
@@ -108,7 +129,18 @@ ports {
   grpc     = -1
   grpc_tls = -1
 }
-%s%s%s`, filepath.Join(c.dir, "data"), scheme, ports[0], other, ports[1], ports[2], tlsBlock, acl, c.options.Config))
+%s%s%s`, max(1, len(c.cluster)), strings.Join(join, ", "), c.name, filepath.Join(c.dir, "data"), c.options.Address, c.options.Address,
+		scheme, c.ports.api, other, c.ports.serf, c.ports.server, tlsBlock, acl, c.options.Config))
+}
+
+// Certify gives it a certificate of a lab's authority; one that runs shows it from
+// its next start on.
+func (c *Consul) Certify(by *Lab) {
+	c.t.Helper()
+	c.options.TLS = by
+	cert, key := by.Certificate(time.Now().AddDate(0, 0, 90), "localhost", c.options.Address)
+	c.write("cert.pem", cert)
+	c.write("key.pem", key)
 }
 
 func (c *Consul) write(name string, content []byte) {
@@ -121,13 +153,20 @@ func (c *Consul) write(name string, content []byte) {
 // Start starts it, again with what it had written, and waits until it takes writes.
 func (c *Consul) Start() {
 	c.t.Helper()
+	c.Launch()
+	c.WaitReady()
+}
+
+// Launch is [Consul.Start] without the waiting: one of several may have no leader
+// until others run.
+func (c *Consul) Launch() {
+	c.t.Helper()
 	logs, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		c.t.Fatalf("lab: %v", err)
 	}
 	defer func() { _ = logs.Close() }()
 	c.cmd, c.exited = spawn(c.t, logs, Tool("consul"), "agent", "-config-file="+filepath.Join(c.dir, "consul.hcl"))
-	c.WaitReady()
 }
 
 // WaitReady waits until it has a leader and takes a write, for at most 60 s.
@@ -178,8 +217,18 @@ func (c *Consul) Pause() { _ = c.cmd.Process.Signal(syscall.SIGSTOP) }
 // Unpause ends [Consul.Pause].
 func (c *Consul) Unpause() { _ = c.cmd.Process.Signal(syscall.SIGCONT) }
 
+// Revive has it run, whatever was done to it, and does not wait.
+func (c *Consul) Revive() {
+	c.t.Helper()
+	if c.cmd == nil {
+		c.Launch()
+		return
+	}
+	c.Unpause()
+}
+
 // Addr is host:port of its API.
-func (c *Consul) Addr() string { return fmt.Sprintf("127.0.0.1:%d", c.port) }
+func (c *Consul) Addr() string { return fmt.Sprintf("%s:%d", c.options.Address, c.ports.api) }
 
 // URL is the base of its API, http:// or https://.
 func (c *Consul) URL() string {
@@ -229,7 +278,7 @@ func (c *Consul) CreateToken(rules string) string {
 
 // Counter is how often a measured operation has happened since Consul's start, by
 // its name in Prometheus' format: "consul_kvs_apply" counts writes of single
-// keys, "consul_txn_apply" transactions.
+// keys, "consul_txn_apply" transactions. What is counted by labels is added up.
 func (c *Consul) Counter(name string) int {
 	c.t.Helper()
 	request, err := http.NewRequest(http.MethodGet, c.URL()+"/v1/agent/metrics?format=prometheus", http.NoBody)
@@ -247,14 +296,18 @@ func (c *Consul) Counter(name string) int {
 		c.t.Fatalf("lab: metrics: %v", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	lines := bufio.NewScanner(response.Body)
+	lines, sum := bufio.NewScanner(response.Body), 0
 	for lines.Scan() {
 		var n float64
-		if _, err := fmt.Sscanf(lines.Text(), name+"_count %g", &n); err == nil {
-			return int(n)
+		rest, ok := strings.CutPrefix(lines.Text(), name+"_count")
+		if _, labelled, found := strings.Cut(rest, "}"); found && strings.HasPrefix(rest, "{") {
+			rest = labelled
+		}
+		if _, err := fmt.Sscanf(rest, " %g", &n); ok && err == nil {
+			sum += int(n)
 		}
 	}
-	return 0
+	return sum
 }
 
 // RaftIndex is the index of the last entry in Consul's log. A store at rest
@@ -295,17 +348,34 @@ func spawn(t T, logs *os.File, program string, args ...string) (*exec.Cmd, chan 
 	return cmd, exited
 }
 
-// freePorts finds n ports of loopback that nobody listens on.
-func freePorts(t T, n int) []int {
+// FreePorts finds n ports of loopback that nobody has, for TCP or UDP. They lie
+// below those that the kernel gives to whoever asks for any: nobody is given one
+// before the program that it is meant for takes it.
+func FreePorts(t T, n int) []int {
 	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("lab: %v", err)
+	return freePorts(t, "127.0.0.1", n)
+}
+
+func freePorts(t T, host string, n int) []int {
+	t.Helper()
+	var ports []int
+	for tries := 0; len(ports) < n; tries++ {
+		if tries == 10_000 {
+			t.Fatalf("lab: no %d free ports", n)
 		}
-		defer func() { _ = listener.Close() }()
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
+		port := 20_000 + mathrand.IntN(12_000)
+		addr := fmt.Sprintf("%s:%d", host, port)
+		stream, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		defer func() { _ = stream.Close() }()
+		packets, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		defer func() { _ = packets.Close() }()
+		ports = append(ports, port)
 	}
 	return ports
 }

@@ -1,13 +1,15 @@
 #!/bin/bash
 # Builds the lab's images that are not there yet; with `tag`, prints their tag.
 #
+# REATTACH_SERVERS_ONLY leaves out what only tests need.
 # The tag is a hash of everything in images/, so a change there makes new images
 # and nothing else does. MySQL is the one image that may fail.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 required=(mariadb rabbitmq postfix memcached tools)
-optional=(mysql)
+optional=()
+[ -n "${REATTACH_SERVERS_ONLY:-}" ] || required+=(monitoring packaging) optional=(mysql)
 tag=$(cd images && find . -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
 [ "${1:-}" != tag ] || { echo "$tag"; exit 0; }
 
@@ -49,6 +51,7 @@ build() {
 	local log
 	log=$(mktemp)
 	if stages "$1" > "$log.dockerfile" && docker build -q --force-rm --target "$1" --build-arg "APT_STAMP=${2:-0}" \
+		--add-host mq1:127.0.0.1 --add-host mq2:127.0.0.1 --add-host mq3:127.0.0.1 \
 		-t "reattach-lab-$1:$tag" -f "$log.dockerfile" images > "$log" 2>&1; then
 		rm -f "$log" "$log.dockerfile"
 		return
@@ -85,6 +88,8 @@ version() {
 	tools) echo "Debian trixie with iptables"; return ;;
 	mariadb | mysql) query="$1-server" ;;
 	rabbitmq) query=rabbitmq-server ;;
+	monitoring) query=prometheus ;;
+	packaging) query=rpm ;;
 	*) query=$1 ;;
 	esac
 	docker run --rm --network none --entrypoint dpkg-query "reattach-lab-$1:$tag" -W -f '${Package} ${Version}' "$query"
@@ -109,9 +114,9 @@ for pid in "${wait_for[@]}"; do wait "$pid" || failed=1; done
 # A failure is remembered for a day, so that a set-up with nothing to do stays quick.
 cache=${REATTACH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/reattach}
 for name in "${optional[@]}"; do
-	if [ -n "${REATTACH_NO_MYSQL:-}" ] || [ -n "$(find "$cache/no-$name-$tag" -mtime -1 2> /dev/null)" ] || ! image "$name"; then
+	if [ -n "$(find "$cache/no-$name-$tag" -mtime -1 2> /dev/null)" ] || ! image "$name"; then
 		mkdir -p "$cache"
-		[ -e "$cache/no-$name-$tag" ] || [ -n "${REATTACH_NO_MYSQL:-}" ] || touch "$cache/no-$name-$tag"
+		[ -e "$cache/no-$name-$tag" ] || touch "$cache/no-$name-$tag"
 		echo "lab: NOTE: there is no $name image (Debian unstable moves): the tests of MySQL itself, named …MySQLTarget…, are left out." >&2
 	fi
 done

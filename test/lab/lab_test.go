@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
+	"github.com/hashicorp/consul/api"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/wneessen/go-mail"
 
@@ -31,7 +32,7 @@ func TestTagIsThatOfTheScript(t *testing.T) {
 func TestMariaDBPairReplicatesBothWays(t *testing.T) {
 	lab.Need(t)
 	pair := lab.New(t).MariaDBPair()
-	one, two := pair.Active.DB("app"), pair.Standby.DB("app")
+	one, two := pair.Active.DB(t, "app"), pair.Standby.DB(t, "app")
 	for i, way := range []struct{ from, to *sql.DB }{{one, two}, {two, one}, {one, two}} {
 		note := []string{"first", "second", "third"}[i]
 		if _, err := way.from.Exec("INSERT INTO orders (note) VALUES (?)", note); err != nil {
@@ -60,7 +61,7 @@ func TestMariaDBServerIDsDiffer(t *testing.T) {
 	l := lab.New(t)
 	a, b := l.MariaDB(lab.ReadOnly(), lab.MaxConnections(12)), l.MariaDB()
 	read := func(s *lab.Server) (uid string, readOnly bool, limit int) {
-		err := s.DB("probe").QueryRow("SELECT @@server_uid, @@read_only, @@max_connections").Scan(&uid, &readOnly, &limit)
+		err := s.DB(t, "probe").QueryRow("SELECT @@server_uid, @@read_only, @@max_connections").Scan(&uid, &readOnly, &limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +80,7 @@ func TestMariaDBServerIDsDiffer(t *testing.T) {
 func TestMySQLTargetServes(t *testing.T) {
 	lab.NeedMySQL(t)
 	var version string
-	if err := lab.New(t).MySQL().DB("app").QueryRow("SELECT VERSION()").Scan(&version); err != nil {
+	if err := lab.New(t).MySQL().DB(t, "app").QueryRow("SELECT VERSION()").Scan(&version); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("MySQL %s", version)
@@ -294,4 +295,48 @@ func eventually(t *testing.T, limit time.Duration, done func() bool) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// TestConsulCluster: of three servers one may be lost, the one that leads, too, and
+// what was written stays; of two that are lost nobody answers for all.
+func TestConsulCluster(t *testing.T) {
+	lab.NeedConsul(t)
+	cluster := lab.NewConsulCluster(t, 3, lab.ConsulOptions{ACL: true})
+	first := cluster.Leader()
+	write := func(server *lab.Consul, value string) error {
+		_, err := server.Client("").KV().Put(&api.KVPair{Key: "lab", Value: []byte(value)}, nil)
+		return err
+	}
+	if err := write(cluster.Servers[first], "one"); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Servers[first].Kill()
+	second := cluster.Leader()
+	if second == first {
+		t.Fatalf("server %d leads, who was killed", first)
+	}
+	cluster.Servers[second].WaitReady()
+	if err := write(cluster.Servers[second], "two"); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Servers[first].Revive()
+	cluster.Servers[first].WaitReady()
+	if pair, _, err := cluster.Servers[first].Client("").KV().Get("lab", nil); err != nil || pair == nil || string(pair.Value) != "two" {
+		t.Errorf("the server that was away reads %v, %v", pair, err)
+	}
+	leader := cluster.Leader()
+	for i, server := range cluster.Servers {
+		if i != leader {
+			server.Pause()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := cluster.Servers[leader].Client("").KV().Put(&api.KVPair{Key: "lab"}, (&api.WriteOptions{}).WithContext(ctx)); err == nil {
+		t.Error("one of three servers took a write")
+	}
+	for _, server := range cluster.Servers {
+		server.Revive()
+	}
+	cluster.WaitReady()
 }

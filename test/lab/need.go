@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -100,21 +101,71 @@ func NeedConsul(t testing.TB) {
 	})
 }
 
+// NeedImage is [Need] for tests that also use an image that the quickstart does
+// without: monitoring, packaging.
+func NeedImage(t testing.TB, kind string) {
+	t.Helper()
+	Need(t)
+	if reason := noImage(kind); reason != "" {
+		need(t, func() string { return reason })
+	}
+}
+
+// NeedTool is [Need] for tests that use a program that the set-up built.
+func NeedTool(t testing.TB, tool string) {
+	t.Helper()
+	need(t, func() string {
+		if _, err := os.Stat(Tool(tool)); err != nil {
+			return tool + " is not built"
+		}
+		return ""
+	})
+}
+
+// NeedCommand is [Need] for tests that run a program of Debian's on this machine.
+func NeedCommand(t testing.TB, command string) {
+	t.Helper()
+	need(t, func() string {
+		if _, err := exec.LookPath(command); err != nil {
+			return command + " is not installed"
+		}
+		return ""
+	})
+}
+
+// NeedEnvconsul is for tests of envconsul, which not every module proxy serves:
+// where it could not be built they are skipped, by name. Call them …EnvconsulTarget….
+func NeedEnvconsul(t testing.TB) {
+	t.Helper()
+	NeedConsul(t)
+	if _, err := os.Stat(Tool("envconsul")); err != nil {
+		t.Skip("lab: envconsul is not built (the module proxy did not serve it when the lab was set up)")
+	}
+}
+
 // NeedMySQL is [Need] for tests of MySQL itself, whose image is the one that may
 // be missing anywhere: then they are skipped, by name. Call them …MySQLTarget….
 func NeedMySQL(t testing.TB) {
 	t.Helper()
 	Need(t)
+	if noImage("mysql") != "" {
+		t.Skip("lab: no MySQL image (Debian unstable could not be had when the lab was set up)")
+	}
+}
+
+// noImage is why an image cannot be used, or "".
+func noImage(kind string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		t.Fatalf("lab: %v", err)
+		return "no container engine answers"
 	}
 	defer func() { _ = docker.Close() }()
-	if _, err := docker.ImageInspect(ctx, Image("mysql")); err != nil {
-		t.Skip("lab: no MySQL image (Debian unstable could not be had when the lab was set up)")
+	if _, err := docker.ImageInspect(ctx, Image(kind)); err != nil {
+		return fmt.Sprintf("image %s is not built", Image(kind))
 	}
+	return ""
 }
 
 func need(t testing.TB, why func() string) {
@@ -145,7 +196,7 @@ func version(tool string) string {
 	return ""
 }
 
-// Tool is the path of a program that the set-up built: consul, consul-template.
+// Tool is the path of a program that the set-up built: consul, consul-template, envconsul, nfpm.
 func Tool(name string) string {
 	cache := os.Getenv("REATTACH_CACHE")
 	if cache == "" {

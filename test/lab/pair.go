@@ -41,9 +41,13 @@ func (l *Lab) MariaDBPair(opts ...Option) *Pair {
 func (s *Server) ReplicateFrom(source *Server) {
 	s.lab.t.Helper()
 	s.SQL("STOP REPLICA")
-	s.SQL(fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='repl',"+
-		" MASTER_PASSWORD='%s', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_SSL=0",
-		source.ip, source.port, Password("repl")))
+	change := "CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='repl'," +
+		" MASTER_PASSWORD='%s', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_SSL=0"
+	if s.kind == "mysql" { // whose first login wants a private line
+		change = "CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='repl'," +
+			" SOURCE_PASSWORD='%s', SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, SOURCE_SSL=1"
+	}
+	s.SQL(fmt.Sprintf(change, source.ip, source.port, Password("repl")))
 	s.SQL("START REPLICA")
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -64,14 +68,19 @@ func (s *Server) ReplicationError() error {
 	if err != nil {
 		return err
 	}
-	if status["Slave_IO_Running"] == "Yes" && status["Slave_SQL_Running"] == "Yes" {
+	word := "Slave"
+	if s.kind == "mysql" {
+		word = "Replica"
+	}
+	io, sql := status[word+"_IO_Running"], status[word+"_SQL_Running"]
+	if io == "Yes" && sql == "Yes" {
 		return nil
 	}
-	return fmt.Errorf("io %s, sql %s: %s %s", status["Slave_IO_Running"], status["Slave_SQL_Running"],
-		status["Last_IO_Error"], status["Last_SQL_Error"])
+	return fmt.Errorf("io %s, sql %s: %s %s", io, sql, status["Last_IO_Error"], status["Last_SQL_Error"])
 }
 
-// ReplicaStatus is MariaDB's SHOW REPLICA STATUS by column; NULL is "".
+// ReplicaStatus is SHOW REPLICA STATUS by column, in the server's own words
+// (MariaDB's say Slave and Master, MySQL's Replica and Source); NULL is "".
 func (s *Server) ReplicaStatus() (map[string]string, error) {
 	db, err := s.open("root")
 	if err != nil {

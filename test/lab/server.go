@@ -37,6 +37,8 @@ type Server struct {
 type spec struct {
 	kind   string
 	name   string
+	ip     string   // "": the next one of the lab
+	hosts  []string // "name:address", known without a name server
 	port   int
 	ready  func(context.Context, *Server) error
 	env    map[string]string
@@ -46,6 +48,7 @@ type spec struct {
 	tools  map[string][]byte // files that can be run
 	cmd    []string
 	ports  []string
+	disk   int // MiB; 0: as large as the engine's own
 	plain  bool
 	expiry time.Time
 }
@@ -55,6 +58,14 @@ type Option func(*spec)
 
 // Named sets the server's name on the lab's network: "db1" instead of "mariadb1".
 func Named(name string) Option { return func(s *spec) { s.name = name } }
+
+// at gives the server an address that was taken for it before.
+func at(ip string) Option { return func(s *spec) { s.ip = ip } }
+
+// knowing has the server know another one's address by itself.
+func knowing(name, ip string) Option {
+	return func(s *spec) { s.hosts = append(s.hosts, name+":"+ip) }
+}
 
 // Args adds settings in the server's own words: arguments of mariadbd, mysqld and
 // memcached, lines of rabbitmq.conf, "name=value" of Postfix's main.cf.
@@ -105,7 +116,10 @@ func (l *Lab) start(s spec, opts []Option) *Server {
 	if s.name == "" {
 		s.name = l.alias(s.kind)
 	}
-	server := &Server{lab: l, kind: s.kind, name: s.name, ip: l.NewAddr(), port: s.port, ready: s.ready}
+	if s.ip == "" {
+		s.ip = l.NewAddr()
+	}
+	server := &Server{lab: l, kind: s.kind, name: s.name, ip: s.ip, port: s.port, ready: s.ready}
 	if server.tls = !s.plain; server.tls {
 		cert, key := l.Certificate(s.expiry, s.name, "localhost", server.ip, "127.0.0.1")
 		s.files["/lab/tls/ca.pem"], s.files["/lab/tls/cert.pem"], s.files["/lab/tls/key.pem"] = l.ca.pem, cert, key
@@ -158,10 +172,13 @@ func (l *Lab) request(server *Server, s spec) testcontainers.ContainerRequest {
 			for _, port := range s.ports {
 				h.PortBindings[network.MustParsePort(port)] = []network.PortBinding{{HostIP: loopback}}
 			}
+			if s.disk > 0 {
+				h.Tmpfs = map[string]string{dataDir(s.kind): fmt.Sprintf("size=%dm", s.disk)}
+			}
 			h.CapAdd = append(h.CapAdd, "NET_ADMIN")
 			// This machine gets a name, so that no server waits for a name server
 			// to learn who is calling.
-			h.ExtraHosts = append(h.ExtraHosts, "tester:"+l.Gateway())
+			h.ExtraHosts = append(append(h.ExtraHosts, s.hosts...), "tester:"+l.Gateway())
 		},
 	}
 }
@@ -232,6 +249,16 @@ func Password(user string) string { return user + "-secret" }
 // WaitReady waits until the server serves a whole conversation, for at most 90 s.
 func (s *Server) WaitReady() {
 	s.lab.t.Helper()
+	s.awaitReady(func() {})
+}
+
+// againEvery is how often what shall make a server serve is done again.
+const againEvery = 5 * time.Second
+
+// awaitReady is WaitReady, and does something again every few seconds until then.
+func (s *Server) awaitReady(again func()) {
+	s.lab.t.Helper()
+	next := time.Now().Add(againEvery)
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	var last error
@@ -241,6 +268,10 @@ func (s *Server) WaitReady() {
 		done()
 		if last == nil {
 			return
+		}
+		if time.Now().After(next) {
+			again()
+			next = time.Now().Add(againEvery)
 		}
 		select {
 		case <-ctx.Done():

@@ -62,6 +62,18 @@ func (l *Lab) Tools(opts ...Option) *Server {
 	return l.start(spec{kind: "tools", ready: ready}, opts)
 }
 
+// Monitoring is [Lab.Tools] with Prometheus, promtool, Alertmanager and amtool.
+func (l *Lab) Monitoring(opts ...Option) *Server {
+	l.t.Helper()
+	return l.start(spec{kind: "monitoring", ready: func(context.Context, *Server) error { return nil }}, opts)
+}
+
+// Packaging is [Lab.Tools] with rpm and systemd's own tools, to install packages in.
+func (l *Lab) Packaging(opts ...Option) *Server {
+	l.t.Helper()
+	return l.start(spec{kind: "packaging", ready: func(context.Context, *Server) error { return nil }}, opts)
+}
+
 // MaxConnections limits MariaDB, MySQL or memcached to n connections.
 func MaxConnections(n int) Option {
 	return func(s *spec) {
@@ -87,14 +99,15 @@ func Postscreen() Option { return Env("LAB_POSTSCREEN", "1") }
 
 // DB is a connection pool to a MariaDB or MySQL of the lab, as user, in the
 // database orders (probe and repl, which have no right to it, in none);
-// statements time out after 10 s.
-func (s *Server) DB(user string) *sql.DB {
-	s.lab.t.Helper()
+// statements time out after 10 s. It is closed when t ends, which may be sooner
+// than the server: what it keeps open counts among the server's clients.
+func (s *Server) DB(t T, user string) *sql.DB {
+	t.Helper()
 	db, err := s.open(user)
 	if err != nil {
-		s.lab.t.Fatalf("lab: %v", err)
+		t.Fatalf("lab: %v", err)
 	}
-	s.lab.t.Cleanup(func() { _ = db.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
 

@@ -1,15 +1,17 @@
 #!/bin/bash
 # setup.sh [NAME…]: all that the lab needs, on a bare Debian or Ubuntu as root:
-# engine, images, consul-template, consul; without names, everything. What is
+# engine, compose, client, images, consul-template, consul; without names, everything. What is
 # there already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- engine images consul-template consul
+[ $# -gt 0 ] || set -- engine compose client images consul-template envconsul nfpm consul
 start=$SECONDS
 tools=() images=
 for name in "$@"; do
 	case $name in
 	engine) ./engine.sh ;;
+	compose) command -v docker-compose > /dev/null || ./packages.sh docker-compose ;;
+	client) command -v mariadb > /dev/null || ./packages.sh mariadb-client ;;
 	images) images=1 ;;
 	*) tools+=("$name") ;;
 	esac

@@ -3,6 +3,6 @@ resource "orders-db" {
   endpoint "primary" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db1.internal/orders" }
   endpoint "standby" { url = "mysql://app:${urlencode(env("ORDERS_PW"))}@db2.internal/orders" }
   probe {
-    depth = "connect"
+    depth = "greet"
   }
 }

@@ -1,0 +1,1 @@
+{{ key "production/DATABASE_URL" s3cr3t-of-orders %}}

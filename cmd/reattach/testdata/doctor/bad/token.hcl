@@ -1,0 +1,3 @@
+consul {
+  token = s3cr3t-of-orders
+}

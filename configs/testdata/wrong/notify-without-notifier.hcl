@@ -1,0 +1,6 @@
+resource "cache" {
+  handle = "production/CACHE_URL"
+  endpoint "a" { url = "memcached://cache1.internal" }
+  endpoint "b" { url = "memcached://cache2.internal" }
+  notify = ["ops-chat"]
+}
