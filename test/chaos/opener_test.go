@@ -46,9 +46,9 @@ func (f *fleet) release(opened time.Time) time.Duration {
 }
 
 // late is by how much a switch may come later than the plain one that is measured
-// beside it: a ballot's time, and what two ticks of the daemon, its transactions
-// and the watcher take on a busy machine.
-const late = ballotTime + 700*time.Millisecond
+// beside it: a ballot's time, and less than half another one for what two ticks of
+// the daemon, its transactions and the watcher take on a busy machine.
+const late = ballotTime + 1800*time.Millisecond
 
 // TestOpenerDies: the observer that opened the ballot is killed in the middle of
 // it, or stopped for half a minute. The switch is late by a ballot's time at most,

@@ -11,7 +11,7 @@ import (
 func (d *Daemon) Says(text string, args ...string) {
 	d.t.Helper()
 	var out string
-	Eventually(d.t, 10*time.Second, fmt.Sprintf("reattach %s says %q", strings.Join(args, " "), text), func() bool {
+	Eventually(d.t, patience, fmt.Sprintf("reattach %s says %q", strings.Join(args, " "), text), func() bool {
 		out, _ = d.Command(args...)
 		return strings.Contains(strings.Join(strings.Fields(out), " "), text)
 	}, func() string { return out })

@@ -5,10 +5,15 @@ import (
 	"time"
 )
 
+// patience is how long a test waits for something at least: how fast it comes is
+// for benchmarks to say, and a busy machine is no defect.
+const patience = 30 * time.Second
+
 // Eventually asks again and again until good is true, and fails the test after
-// the limit, with what describe says then.
+// the limit, or patience where that is longer, with what describe says then.
 func Eventually(t testing.TB, limit time.Duration, what string, good func() bool, describe ...func() string) {
 	t.Helper()
+	limit = max(limit, patience)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -62,9 +62,7 @@ func TestOneStoryEverywhere(t *testing.T) {
 	d.Start()
 	d.Protected(name)
 	one := fmt.Sprintf(`{resource=%q}`, name)
-	if got := w.shows("reattach_protected" + one); got != 1 {
-		t.Fatalf("Prometheus sees protected = %v", got)
-	}
+	daemon.Eventually(t, 20*time.Second, "Prometheus sees it protected", func() bool { return w.shows("reattach_protected"+one) == 1 })
 
 	t.Cleanup(pair.Active.StartProcess)
 	pair.Active.KillProcess()
