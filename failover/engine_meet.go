@@ -62,6 +62,21 @@ func (e *Engine) vetoed(r *resource) bool {
 	return slices.ContainsFunc(r.ballot.votes, func(v Vote) bool { return e.veto(r, v.of(r.from())) })
 }
 
+// refusedToAll has this observer wait, too, after another one's ballot that was
+// vetoed: what he knew when it was opened would be vetoed again.
+func (e *Engine) refusedToAll(now time.Time, r *resource, votes []Entry) {
+	if r.voting == nil || r.ballot != nil || !e.holds(RuleSpacing) {
+		return
+	}
+	nonce := r.voting.opening.Nonce
+	if slices.ContainsFunc(votes, func(entry Entry) bool {
+		var v Vote
+		return decode(entry, &v) == nil && v.Nonce == nonce && e.veto(r, v.of(r.from()))
+	}) {
+		r.tried, r.nextTry = r.voting.known, now.Add(holdRetry)
+	}
+}
+
 // votesKept bounds how many ballots an observer knows that he has voted on.
 const votesKept = 16
 

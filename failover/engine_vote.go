@@ -16,6 +16,7 @@ type voting struct {
 	opening Opening
 	index   uint64
 	since   time.Time        // when it was first seen here
+	known   int              // this observer's own evidence then
 	from    time.Time        // only what began later counts: the same
 	fresh   []policy.Verdict // of each endpoint, from what began later
 	ops     []Op             // that cast it, once it was decided on
@@ -24,7 +25,7 @@ type voting struct {
 }
 
 func (e *Engine) newVoting(now time.Time, r *resource, o Opening, index uint64) *voting {
-	v := &voting{opening: o, index: index, since: now, from: now, fresh: make([]policy.Verdict, len(r.endpoints))}
+	v := &voting{opening: o, index: index, since: now, known: r.evidence, from: now, fresh: make([]policy.Verdict, len(r.endpoints))}
 	for i := range r.endpoints { // garbage is evidence only where it was well before
 		v.fresh[i].WasOK = r.endpoints[i].verdict.WasOK
 	}
@@ -324,6 +325,7 @@ func (e *Engine) ballotChanged(now time.Time, r *resource, entry Entry, votes []
 			e.transact(&request{purpose: PurposeSweep, sweep: []string{r.def.Name}, defs: one}, readSweep(one), time.Second, time.Time{})
 		}
 		r.alien = alienBallot{}
+		e.refusedToAll(now, r, votes)
 		e.voteNoMore(r)
 	case mine:
 		r.alien, r.ballot.seen = alienBallot{}, entry.ModifyIndex
