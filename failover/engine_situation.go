@@ -84,12 +84,7 @@ func (e *Engine) mass() policy.Mass {
 		if r.attached < 0 {
 			continue
 		}
-		ep := &r.endpoints[r.attached]
-		a := policy.Attachment{Address: address(r, r.attached)}
-		if s := ep.verdict.State; s == policy.Down || s == policy.Suspect {
-			a.Bad = ep.verdict.FirstBad()
-		}
-		all = append(all, a)
+		all = append(all, policy.Attachment{Address: address(r, r.attached), Bad: r.endpoints[r.attached].verdict.Failing()})
 	}
 	return policy.MassOf(all)
 }

@@ -53,7 +53,9 @@ type Verdict struct {
 	// WasOK says that the endpoint has been OK before: only then garbage from it
 	// is evidence, else the URL may simply name the wrong port.
 	WasOK bool
-	runs  [probe.KindCount]run
+	// lapsed is when a run began that nothing more was heard of, until the endpoint is up again.
+	lapsed time.Time
+	runs   [probe.KindCount]run
 }
 
 // run is the recent past of one kind of conversation.
@@ -195,6 +197,9 @@ func (v Verdict) worst(at time.Time) Verdict {
 	if state != v.State {
 		v.State, v.Since = state, at
 	}
+	if state == Up {
+		v.lapsed = time.Time{}
+	}
 	v.Kind, v.Class, v.Code, v.Err = kind, v.runs[kind].class, v.runs[kind].code, v.runs[kind].err
 	return v
 }
@@ -213,7 +218,7 @@ func (v Verdict) At(now time.Time, pace probe.Pace, timeout time.Duration) Verdi
 	if now.Sub(last) <= Silence(pace.Interval, timeout) && now.Sub(fresh) <= Silence(pace.FreshInterval, timeout) {
 		return v
 	}
-	return Verdict{Since: now, WasOK: v.WasOK, Kind: v.Kind, Class: v.Class, Code: v.Code, Err: v.Err}
+	return Verdict{Since: now, WasOK: v.WasOK, Kind: v.Kind, Class: v.Class, Code: v.Code, Err: v.Err, lapsed: v.Failing()}
 }
 
 // Silence is how long nothing may be seen of what is asked each interval, before
@@ -236,6 +241,15 @@ func (v Verdict) Forget(k probe.Kind, now time.Time) Verdict {
 // FirstBad returns when the run that makes the endpoint suspect or down began;
 // zero if there is none.
 func (v Verdict) FirstBad() time.Time { return v.runs[v.Kind].firstBad }
+
+// Failing returns when the endpoint began to fail; zero if it does not. One that
+// failed and is not heard of any more has not recovered.
+func (v Verdict) Failing() time.Time {
+	if first := v.FirstBad(); v.State > Up && !first.IsZero() {
+		return first
+	}
+	return v.lapsed
+}
 
 // Recovering reports whether the last conversation of that kind was OK, though
 // not yet enough of them in a row were.

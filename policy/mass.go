@@ -16,7 +16,7 @@ const massMinimum = 4
 // Attachment is a currently attached endpoint, as the mass failure sees it.
 type Attachment struct {
 	Address string    // of the host: four databases on one host are one address
-	Bad     time.Time // when it turned suspect or down; zero: it is neither
+	Bad     time.Time // when it began to fail; zero: it does not
 }
 
 // Mass says how much of what is attached failed at about the same time.

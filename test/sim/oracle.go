@@ -24,6 +24,7 @@ type oracle struct {
 	back    bool                // the store was restored, or begun anew
 	opens   map[string][]opens  // by resource
 	control map[string]*standing
+	pauses  map[string]time.Duration // when each was first written
 	steps   stepsSeen
 	sent    map[string]sent // what a commit rested on when it was decided; by operation
 	acked   map[string]time.Duration
@@ -93,7 +94,7 @@ type past struct {
 
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
-		opens: map[string][]opens{}, control: map[string]*standing{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
+		opens: map[string][]opens{}, control: map[string]*standing{}, pauses: map[string]time.Duration{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
 		told: map[string][]time.Duration{}, steps: newSteps()}
 }
 

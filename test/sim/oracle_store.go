@@ -227,14 +227,8 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 	var old, now failover.Control
 	decode(was, &old)
 	decode(is, &now)
-	c := &standing{Control: now, index: is.ModifyIndex, landed: o.w.now}
-	if before := o.control[key]; before != nil && before.Pause != nil && now.Pause != nil {
-		c.started = before.started
-	}
-	if c.started == 0 || old.Pause == nil || now.Pause == nil || *old.Pause != *now.Pause {
-		c.started = o.w.now
-	}
-	o.control[key] = c
+	is.Key = key
+	o.stands(is, now)
 	if old.Pause != nil && now.Pause == nil && !o.said("resume", key, "") {
 		o.breaks("6", "the pause in %s ended, and nobody resumed it", key)
 	}
@@ -247,6 +241,20 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 	if now.Pause != nil && (old.Pause == nil || *now.Pause != *old.Pause) && !o.said("pause", key, "") {
 		o.breaks("6", "a pause stands in %s, and nobody asked for it", key)
 	}
+}
+
+// stands keeps what a control says. A pause began when it was first written, also
+// if a restored snapshot brings it back.
+func (o *oracle) stands(e failover.Entry, c failover.Control) {
+	s := &standing{Control: c, index: e.ModifyIndex, landed: o.w.now}
+	if c.Pause != nil {
+		id := e.Key + " " + c.Pause.At.String()
+		if _, ok := o.pauses[id]; !ok {
+			o.pauses[id] = o.w.now
+		}
+		s.started = o.pauses[id]
+	}
+	o.control[e.Key] = s
 }
 
 // said reports whether somebody gave that command a moment ago.
@@ -267,7 +275,7 @@ func (o *oracle) strange(ops []failover.Op) {
 			var now failover.Control
 			e := o.w.store.Peek(op.Key)
 			decode(e, &now)
-			o.control[op.Key] = &standing{Control: now, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+			o.stands(e, now)
 		}
 	}
 }
@@ -300,7 +308,8 @@ func (o *oracle) rewound() {
 		var c failover.Control
 		e := o.w.store.Peek(key)
 		decode(e, &c)
-		o.control[key] = &standing{Control: c, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+		e.Key = key // also where there is none
+		o.stands(e, c)
 	}
 }
 
