@@ -64,6 +64,11 @@ func (c *command) finish(o failover.StepOutcome) {
 		return
 	}
 	c.ended = true
+	word := "done"
+	if !o.OK {
+		word = "failed: " + o.Why
+	}
+	c.n.w.say(c.n.name, "%s of %s is %s", c.run.Step, c.run.Resource, word)
 	if o.OK {
 		c.works()
 	}

@@ -73,7 +73,14 @@ func (w *world) switches(r *policy.Resource, srv *server, c probe.Class) {
 		return // it failed back by itself
 	}
 	w.becomes(srv, c, "")
+	said := ""
 	done := func() bool {
+		if w.story != nil {
+			if text := w.explain(r.Name); text != said {
+				w.say("", "they say: %s", text)
+				said = text
+			}
+		}
 		if r.Mode == policy.Observe {
 			return slices.ContainsFunc(w.living(), func(n *node) bool {
 				h := w.statusOf(n, r.Name).Hold
