@@ -58,20 +58,29 @@ func (l *Lab) Memcached(opts ...Option) *Server {
 // iptables, curl and socat, to run programs of our own in.
 func (l *Lab) Tools(opts ...Option) *Server {
 	l.t.Helper()
-	ready := func(context.Context, *Server) error { return nil }
-	return l.start(spec{kind: "tools", ready: ready}, opts)
+	return l.start(spec{kind: "tools", ready: listens}, opts)
+}
+
+// listens reports whether PID 1 takes orders: what is killed before would take the
+// making of its pipe along.
+func listens(_ context.Context, s *Server) error {
+	out, err := s.Exec("test", "-p", "/run/lab/ctl")
+	if err != nil {
+		return fmt.Errorf("no pipe yet: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Monitoring is [Lab.Tools] with Prometheus, promtool, Alertmanager and amtool.
 func (l *Lab) Monitoring(opts ...Option) *Server {
 	l.t.Helper()
-	return l.start(spec{kind: "monitoring", ready: func(context.Context, *Server) error { return nil }}, opts)
+	return l.start(spec{kind: "monitoring", ready: listens}, opts)
 }
 
 // Packaging is [Lab.Tools] with rpm and systemd's own tools, to install packages in.
 func (l *Lab) Packaging(opts ...Option) *Server {
 	l.t.Helper()
-	return l.start(spec{kind: "packaging", ready: func(context.Context, *Server) error { return nil }}, opts)
+	return l.start(spec{kind: "packaging", ready: listens}, opts)
 }
 
 // MaxConnections limits MariaDB, MySQL or memcached to n connections.
