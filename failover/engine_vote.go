@@ -220,7 +220,8 @@ func (e *Engine) tally(r *resource, s *policy.Situation) policy.Tally {
 	t := policy.Tally{Observers: e.electorate(r), Zones: 1, Up: make([]int, len(s.Endpoints))}
 	t.Answering, t.Health = e.answering(r)
 	counts := t.Observers == 1 || !e.cfg.Errand
-	for i, ep := range s.Endpoints {
+	for i := range s.Endpoints {
+		ep := &s.Endpoints[i]
 		if counts && ep.Verdict.State == policy.Up && ep.Fresh {
 			t.Up[i] = 1
 		}

@@ -49,11 +49,7 @@ func (l *loop) stop() {
 }
 
 func (l *loop) after(d time.Duration, do func()) {
-	l.n.after(d, func() {
-		if !l.stopped {
-			do()
-		}
-	})
+	l.n.w.queue.push(l.n.w.now+max(d, 0), item{do: do, on: l.n, life: l.n.life, loop: l})
 }
 
 // converse has a fresh conversation, and hands its result on.

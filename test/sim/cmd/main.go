@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/reattach/reattach/test/sim"
@@ -20,6 +21,9 @@ func main() {
 	short := flag.Bool("short", false, "of failing seeds, say only what failed")
 	depth := flag.Int("search", 0, "search the small world, with up to so many faults, instead")
 	flag.Parse()
+	// A world is small and soon gone: most of it is dead before it is looked at.
+	debug.SetGCPercent(1000)
+	debug.SetMemoryLimit(1 << 30)
 	if *depth > 0 {
 		os.Exit(search(*start, *depth))
 	}
