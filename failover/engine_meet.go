@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -72,5 +73,45 @@ func (r *resource) hasVoted(nonce string) {
 	}
 	if r.votedOn = append(r.votedOn, nonce); len(r.votedOn) > votesKept {
 		r.votedOn = slices.Delete(r.votedOn, 0, 1)
+	}
+}
+
+// closeAlien closes a ballot that outlived its time, by this observer's own
+// clock since he first saw it, and at once one that an earlier life of his left.
+func (e *Engine) closeAlien(now time.Time, r *resource) {
+	a := r.alien
+	if end := a.first.Add(ballotTime(r)); a.index != 0 && end.After(now) {
+		r.wake = minTime(r.wake, end)
+	}
+	if a.index == 0 || now.Before(a.next) || e.blind(now, nil) != "" || (!a.own && !e.outlived(now, r, a.first)) {
+		return
+	}
+	e.forsaken(now, r)
+	r.alien = alienBallot{}
+	e.closeBallot(r.def.Name, a.index)
+}
+
+// forsaken lets the next ballot follow at once on another observer's that outlived
+// its time: nobody refused it, its opener has died or cannot be heard.
+func (e *Engine) forsaken(now time.Time, r *resource) {
+	if a := r.alien; a.index != 0 && !a.own && e.outlived(now, r, a.first) {
+		r.nextTry = minTime(r.nextTry, now)
+	}
+}
+
+// closeBallot closes a ballot that is not, or no longer, the one in flight.
+func (e *Engine) closeBallot(resource string, index uint64) {
+	e.transact(&request{purpose: PurposeClose, resource: resource, index: index}, closeOps(resource, index), storeTimeout, time.Time{})
+}
+
+// ballotClosed sees to it that such a ballot is closed until an answer comes.
+func (e *Engine) ballotClosed(now time.Time, r *resource, q *request, ev Answered) {
+	if ev.Err == nil || r.alien.index != 0 {
+		return
+	}
+	r.alien = alienBallot{index: q.index, first: now, own: true, next: now.Add(retryAfter)}
+	if errors.Is(ev.Err, ErrDenied) {
+		r.alien.next = now.Add(holdRetry)
+		e.denied(now, r)
 	}
 }

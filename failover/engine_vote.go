@@ -324,7 +324,8 @@ func (e *Engine) ballotChanged(now time.Time, r *resource, entry Entry, votes []
 			one := []*policy.Resource{r.def}
 			e.transact(&request{purpose: PurposeSweep, sweep: []string{r.def.Name}, defs: one}, readSweep(one), time.Second, time.Time{})
 		}
-		r.alien = alienBallot{}
+		e.forsaken(now, r)
+		r.alien, r.wake = alienBallot{}, now
 		e.voteNoMore(r)
 	case mine:
 		r.alien, r.ballot.seen = alienBallot{}, entry.ModifyIndex
