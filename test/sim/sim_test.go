@@ -162,7 +162,7 @@ func TestSearch(t *testing.T) {
 	if os.Getenv("REATTACH_FAST") != "" {
 		t.Skip("the search takes some seconds")
 	}
-	s := Search(0, 1, runtime.GOMAXPROCS(0))
+	s := Search(0, 1, runtime.GOMAXPROCS(0), 0)
 	if s.Verdict != nil {
 		r := Run(Options{Small: true, Choices: s.Failed, Story: true})
 		t.Errorf("%s\n%v: %v", r.Story, s.Failed, s.Verdict)
