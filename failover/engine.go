@@ -88,7 +88,8 @@ type resource struct {
 	decoded  *Entry // what state was read from, in this configuration
 	cond     policy.Condition
 	attached int
-	writing  int // the endpoint that is written to; -1: none
+	judged   *Reading // what these three follow from; nil: from none that could be read
+	writing  int      // the endpoint that is written to; -1: none
 	detail   string
 	known    Seen // the newest state ever seen
 	knownAt  time.Time

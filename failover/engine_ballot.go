@@ -176,7 +176,7 @@ func (e *Engine) ballotFound(now time.Time, r *resource, rd *Reading) {
 	}
 	b.gone = true
 	e.meet(now, r, rd.Ballot, o)
-	if r.alien.own {
+	if e.forsaken(now, r); r.alien.own {
 		r.nextTry = now // it is closed at once, and in nobody's way then
 	}
 	e.ballotOver(now, r)
@@ -358,34 +358,6 @@ func (e *Engine) ballotOver(now time.Time, r *resource) {
 	r.ballot = nil
 	r.wake = now
 	e.consider(now, r)
-}
-
-// closeAlien closes a ballot that outlived its time, by this observer's own
-// clock since he first saw it, and at once one that an earlier life of his left.
-func (e *Engine) closeAlien(now time.Time, r *resource) {
-	a := r.alien
-	if a.index == 0 || now.Before(a.next) || e.blind(now, nil) != "" || (!a.own && !e.outlived(now, r, a.first)) {
-		return
-	}
-	r.alien = alienBallot{}
-	e.closeBallot(r.def.Name, a.index)
-}
-
-// closeBallot closes a ballot that is not, or no longer, the one in flight.
-func (e *Engine) closeBallot(resource string, index uint64) {
-	e.transact(&request{purpose: PurposeClose, resource: resource, index: index}, closeOps(resource, index), storeTimeout, time.Time{})
-}
-
-// ballotClosed sees to it that such a ballot is closed until an answer comes.
-func (e *Engine) ballotClosed(now time.Time, r *resource, q *request, ev Answered) {
-	if ev.Err == nil || r.alien.index != 0 {
-		return
-	}
-	r.alien = alienBallot{index: q.index, first: now, own: true, next: now.Add(retryAfter)}
-	if errors.Is(ev.Err, ErrDenied) {
-		r.alien.next = now.Add(holdRetry)
-		e.denied(now, r)
-	}
 }
 
 // Leave returns what closes the ballots that are open, for an observer who ends.

@@ -109,7 +109,10 @@ func roundly(d time.Duration) time.Duration {
 
 // paused says by whom and why r is paused; empty if it is not.
 func (e *Engine) paused(now time.Time, r *resource) string {
-	for _, key := range []string{controlAll, controlKey(r.def.Name)} {
+	for _, key := range [...]string{controlAll, controlKey(r.def.Name)} {
+		if !e.controls[key].Exists() {
+			continue
+		}
 		var c Control
 		if err := decode(e.controls[key], &c); err != nil {
 			return "because its control cannot be read: " + err.Error()
@@ -127,6 +130,9 @@ func (e *Engine) paused(now time.Time, r *resource) string {
 // drained says by whom and why an endpoint is drained; empty if it is not.
 func (e *Engine) drained(now time.Time, r *resource, endpoint string) string {
 	key := controlKey(r.def.Name)
+	if !e.controls[key].Exists() {
+		return ""
+	}
 	var c Control
 	if decode(e.controls[key], &c) != nil {
 		return ""

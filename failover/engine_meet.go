@@ -1,8 +1,11 @@
 package failover
 
 import (
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/reattach/reattach/policy"
 )
 
 // meet takes in a ballot, by the watch or by a read of our own: another observer's is
@@ -35,6 +38,13 @@ func (e *Engine) voteNoMore(r *resource) {
 	if r.voting != nil {
 		r.voting, r.former = nil, r.voting
 	}
+}
+
+// decided reports whether a verdict from fresh conversations is a vote: up, down,
+// or an answer that is neither. One whose class counts as failing here is on its
+// way to down.
+func decided(v policy.Verdict, t policy.Thresholds) bool {
+	return v.State == policy.Up || v.State == policy.Down || v.State == policy.Suspect && v.Class.Answered() && !policy.CountsAsBad(v, t)
 }
 
 // lostRace takes back that a ballot was counted: who loses the race has opened none.
@@ -87,5 +97,45 @@ func (r *resource) hasVoted(nonce string) {
 	}
 	if r.votedOn = append(r.votedOn, nonce); len(r.votedOn) > votesKept {
 		r.votedOn = slices.Delete(r.votedOn, 0, 1)
+	}
+}
+
+// closeAlien closes a ballot that outlived its time, by this observer's own
+// clock since he first saw it, and at once one that an earlier life of his left.
+func (e *Engine) closeAlien(now time.Time, r *resource) {
+	a := r.alien
+	if end := a.first.Add(ballotTime(r)); a.index != 0 && end.After(now) {
+		r.wake = minTime(r.wake, end)
+	}
+	if a.index == 0 || now.Before(a.next) || e.blind(now, nil) != "" || (!a.own && !e.outlived(now, r, a.first)) {
+		return
+	}
+	e.forsaken(now, r)
+	r.alien = alienBallot{}
+	e.closeBallot(r.def.Name, a.index)
+}
+
+// forsaken lets the next ballot follow at once on another observer's that outlived
+// its time: nobody refused it, its opener has died or cannot be heard.
+func (e *Engine) forsaken(now time.Time, r *resource) {
+	if a := r.alien; a.index != 0 && !a.own && e.outlived(now, r, a.first) {
+		r.nextTry = minTime(r.nextTry, now)
+	}
+}
+
+// closeBallot closes a ballot that is not, or no longer, the one in flight.
+func (e *Engine) closeBallot(resource string, index uint64) {
+	e.transact(&request{purpose: PurposeClose, resource: resource, index: index}, closeOps(resource, index), storeTimeout, time.Time{})
+}
+
+// ballotClosed sees to it that such a ballot is closed until an answer comes.
+func (e *Engine) ballotClosed(now time.Time, r *resource, q *request, ev Answered) {
+	if ev.Err == nil || r.alien.index != 0 {
+		return
+	}
+	r.alien = alienBallot{index: q.index, first: now, own: true, next: now.Add(retryAfter)}
+	if errors.Is(ev.Err, ErrDenied) {
+		r.alien.next = now.Add(holdRetry)
+		e.denied(now, r)
 	}
 }

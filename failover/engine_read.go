@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,7 +92,7 @@ func (e *Engine) ingest(now time.Time, r *resource, rd *Reading) {
 	first := r.reading == nil
 	s, err := r.recorded(rd.State)
 	if err != nil {
-		r.reading, r.cond, r.attached, r.detail = rd, policy.Foreign, -1, "the record cannot be read: "+err.Error()
+		r.reading, r.judged, r.cond, r.attached, r.detail = rd, nil, policy.Foreign, -1, "the record cannot be read: "+err.Error()
 		return
 	}
 	e.takeOverOutage(r, s)
@@ -111,21 +110,24 @@ func (e *Engine) ingest(now time.Time, r *resource, rd *Reading) {
 	for _, sw := range s.Recent {
 		e.noteSwitch(now, r, sw, first)
 	}
-	cond, attached, detail := conditionOf(r.def, s, rd)
+	cond, attached, detail := r.cond, r.attached, r.detail
+	if r.judged == nil || !rd.same(r.judged) { // as almost every one of a sweep is
+		cond, attached, detail = conditionOf(r.def, s, rd)
+	}
 	if cond != r.cond || attached != r.attached {
 		r.evidence++
 		if attached != r.attached {
 			e.leaveOutage(now, r, cond, attached)
 		}
 	}
-	r.cond, r.attached, r.detail = cond, attached, detail
+	r.judged, r.cond, r.attached, r.detail = rd, cond, attached, detail
 	e.direct(now, r)
 }
 
 // recorded is what a state's entry says. One that was read before, as almost every
 // one of a sweep was, is not decoded again.
 func (r *resource) recorded(entry Entry) (s State, err error) {
-	if was := r.decoded; was != nil && entry.ModifyIndex == was.ModifyIndex && bytes.Equal(entry.Value, was.Value) {
+	if was := r.decoded; was != nil && entry.same(*was) {
 		return r.state, nil
 	}
 	return s, decode(entry, &s)

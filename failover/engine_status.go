@@ -164,11 +164,12 @@ func (r *resource) handleStatus(i int, h policy.Handle) HandleStatus {
 	}
 	entry := r.reading.Handles[i]
 	s.Index, s.Ours = entry.ModifyIndex, isOurs(r.state, r.reading.State, entry)
-	at, _ := h.Named(string(entry.Value))
-	if r.attached >= 0 {
-		if names, _ := h.Names(string(entry.Value), r.attached); names {
-			at = r.attached
-		}
+	at, named := r.attached, false
+	if at >= 0 { // of several that it names, this one
+		named, _ = h.Names(string(entry.Value), at)
+	}
+	if !named {
+		at, _ = h.Named(string(entry.Value))
 	}
 	if entry.Exists() && at >= 0 {
 		s.Names = r.def.Endpoints[at].Name

@@ -259,7 +259,7 @@ func (e *Engine) tellStep(now time.Time, r *resource, op Operation) {
 func (e *Engine) tellFenceLost(now time.Time, r *resource) {
 	key := r.def.Name + "/fence_lost"
 	switch {
-	case r.rewound != "":
+	case r.rewound != "", r.state.FenceLost == "" && len(e.notices) == 0:
 	case r.state.FenceLost == "":
 		e.over(now, key, r.def.Name+": it is settled whether "+r.state.Attached+" is fenced.")
 	default:
@@ -273,7 +273,7 @@ func (e *Engine) tellFenceLost(now time.Time, r *resource) {
 // acknowledges it. It may outlast an outage, so it is a matter of its own.
 func (e *Engine) tellTwoWritable(now time.Time, r *resource) {
 	key := r.def.Name + "/two_writable"
-	if r.rewound != "" {
+	if r.rewound != "" || r.state.TwoWritable == "" && len(e.notices) == 0 {
 		return
 	}
 	if r.state.TwoWritable == "" {

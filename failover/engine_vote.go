@@ -110,13 +110,6 @@ func (v *voting) conclusive(r *resource) bool {
 	return true
 }
 
-// decided reports whether a verdict from fresh conversations is a vote: up, down,
-// or an answer that is neither. One whose class counts as failing here is on its
-// way to down.
-func decided(v policy.Verdict, t policy.Thresholds) bool {
-	return v.State == policy.Up || v.State == policy.Down || v.State == policy.Suspect && v.Class.Answered() && !policy.CountsAsBad(v, t)
-}
-
 // freshVote is what this observer saw since the ballot was opened.
 func (e *Engine) freshVote(r *resource, v *voting) Vote {
 	vote := Vote{Nonce: v.opening.Nonce, Observer: e.cfg.Observer, Zone: e.cfg.Zone, Hash: r.hash}
@@ -221,7 +214,8 @@ func (e *Engine) tally(r *resource, s *policy.Situation) policy.Tally {
 	t := policy.Tally{Observers: e.electorate(r), Zones: 1, Up: make([]int, len(s.Endpoints))}
 	t.Answering, t.Health = e.answering(r)
 	counts := t.Observers == 1 || !e.cfg.Errand
-	for i, ep := range s.Endpoints {
+	for i := range s.Endpoints {
+		ep := &s.Endpoints[i]
 		if counts && ep.Verdict.State == policy.Up && ep.Fresh {
 			t.Up[i] = 1
 		}
@@ -324,8 +318,9 @@ func (e *Engine) ballotChanged(now time.Time, r *resource, entry Entry, votes []
 			one := []*policy.Resource{r.def}
 			e.transact(&request{purpose: PurposeSweep, sweep: []string{r.def.Name}, defs: one}, readSweep(one), time.Second, time.Time{})
 		}
-		r.alien = alienBallot{}
+		e.forsaken(now, r)
 		e.refusedToAll(now, r, votes)
+		r.alien, r.wake = alienBallot{}, now
 		e.voteNoMore(r)
 	case mine:
 		r.alien, r.ballot.seen = alienBallot{}, entry.ModifyIndex

@@ -1,5 +1,7 @@
 package failover
 
+import "time"
+
 // What the tests of this package reach for by its inner name.
 var (
 	OpenOps     = openOps
@@ -39,3 +41,11 @@ const (
 
 // Keep hands d what it has yet to write down when it runs.
 func Keep(d *Daemon, seen map[string]Seen) { d.outgoing.remember(seen) }
+
+// StepOf is what the gate step says of the ballot after an operation's steps, while
+// the state has stands.
+func StepOf(e *Engine, resource string, stands, carried *Operation, now time.Time) string {
+	r := e.res[resource]
+	r.state.Operation = stands
+	return e.situation(now, r, &wish{target: -1, carries: carried}).Step
+}

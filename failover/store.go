@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -110,6 +111,11 @@ type Entry struct {
 
 // Exists reports whether the key was there.
 func (e Entry) Exists() bool { return e.ModifyIndex != 0 }
+
+// same reports whether two entries of a key hold the same, written at the same time.
+func (e Entry) same(o Entry) bool {
+	return e.ModifyIndex == o.ModifyIndex && bytes.Equal(e.Value, o.Value)
+}
 
 // Limits of one transaction. Consul's own default is 512 KiB of request body;
 // TxnBytes counts that body a little too high, the same for every store.

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,11 @@ type Reading struct {
 	Controls []Entry // _all, then the resource's own; empty in a sweep
 	Ballot   Entry   // only where it was asked for
 	Sent     time.Time
+}
+
+// same reports whether two readings found the same state and handles.
+func (rd *Reading) same(o *Reading) bool {
+	return rd.State.same(o.State) && slices.EqualFunc(rd.Handles, o.Handles, Entry.same)
 }
 
 // readSweep reads states and handles of several resources.

@@ -38,7 +38,7 @@ type Decision struct {
 // Decide asks every gate that guards the situation's kind of switch.
 func Decide(gates []Gate, s *Situation) Decision {
 	target, all := s.candidate()
-	d := Decision{At: s.Now, Kind: s.Kind, Target: target, Candidates: all}
+	d := Decision{At: s.Now, Kind: s.Kind, Target: target, Candidates: all, Gates: make([]Passage, 0, len(gates))}
 	if target >= 0 {
 		d.To = s.Endpoints[target].Name
 	}
@@ -94,8 +94,8 @@ func Protected(gates []Gate, s Situation) Decision {
 		t.Answering = t.Observers
 	}
 	s.Tally = Tally{Observers: t.Observers, Down: t.Answering, Zones: t.Zones, Up: make([]int, len(s.Endpoints)), Said: t.Health}
-	for i, e := range s.Endpoints {
-		if e.Verdict.State == Up {
+	for i := range s.Endpoints {
+		if s.Endpoints[i].Verdict.State == Up {
 			s.Tally.Up[i] = t.Answering
 		}
 	}
@@ -106,7 +106,8 @@ func Protected(gates []Gate, s Situation) Decision {
 // became of each endpoint.
 func (s *Situation) candidate() (int, []Candidacy) {
 	target, all := -1, make([]Candidacy, 0, len(s.Endpoints))
-	for i, e := range s.Endpoints {
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
 		reason, why := s.unfit(i)
 		if reason == "" && target >= 0 {
 			reason, why = "not_chosen", s.Endpoints[target].Name+" comes before it"

@@ -245,7 +245,7 @@ func checkClass(s *Situation) (bool, string) {
 	if s.Attached < 0 {
 		return false, "no endpoint is attached"
 	}
-	e := s.Endpoints[s.Attached]
+	e := &s.Endpoints[s.Attached]
 	v := e.Verdict
 	switch {
 	case s.Supposed:
@@ -290,8 +290,8 @@ func checkDamping(s *Situation) (bool, string) {
 
 // untried reports whether there is a standby that was not tried lately.
 func (s *Situation) untried() bool {
-	for i, e := range s.Endpoints {
-		if i != s.Attached && !e.Tried {
+	for i := range s.Endpoints {
+		if i != s.Attached && !s.Endpoints[i].Tried {
 			return true
 		}
 	}

@@ -10,8 +10,12 @@ import (
 )
 
 // examineInFlight bounds how many fresh conversations an examination has open
-// with one endpoint at a time.
-const examineInFlight = 3
+// with one endpoint at a time. In a hang it begins anew twice before the first ones
+// have ended: for a hint, for the suspicion, and for the ballot.
+const (
+	examineInFlight = 3
+	mostInFlight    = 3 * examineInFlight
+)
 
 // Loop probes one endpoint until its context ends: a held session that is
 // pinged each Interval where the protocol allows it, fresh conversations
@@ -254,7 +258,7 @@ func (l *Loop) emit(ctx context.Context, r Result) {
 // converse has fresh conversations: each FreshInterval beside a held session,
 // each SuspectInterval during an examination.
 func (l *Loop) converse(ctx context.Context, hints <-chan struct{}, group *sync.WaitGroup) {
-	results := make(chan time.Time, 2*examineInFlight) // when those that ended began
+	results := make(chan time.Time, mostInFlight) // when those that ended began
 	calm := time.NewTicker(l.Pace.FreshInterval)
 	defer calm.Stop()
 	e := examination{every: l.Pace.SuspectInterval}
@@ -311,7 +315,7 @@ type examination struct {
 func (e *examination) hinted() { e.hint, e.hintAt = true, time.Now() }
 
 func (e *examination) asked(on bool) {
-	if on && e.older == 0 { // else there are twice as many already
+	if on && e.inFlight <= mostInFlight-examineInFlight {
 		e.older, e.anew, e.last, e.quick = e.inFlight, time.Now(), time.Time{}, examineInFlight
 	}
 	e.on, e.hint = on, e.hint && on

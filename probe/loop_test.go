@@ -331,17 +331,19 @@ func TestExamineAnew(t *testing.T) {
 		w.server.with(func() { w.server.class, w.server.takes = probe.Timeout, time.Hour })
 		w.loop.Examine(true)
 		w.after(500 * time.Millisecond) // three hang
-		before := len(w.server.began)
-		w.loop.Examine(true)
-		w.after(400 * time.Millisecond)
-		if n := len(w.server.began) - before; n < 3 || n > 4 { // the loop's own may be among them
-			t.Errorf("%d conversations began within 400 ms", n)
+		for range 2 {                   // for the suspicion, and for a ballot
+			before := len(w.server.began)
+			w.loop.Examine(true)
+			w.after(400 * time.Millisecond)
+			if n := len(w.server.began) - before; n < 3 || n > 4 { // the loop's own may be among them
+				t.Errorf("%d conversations began within 400 ms", n)
+			}
 		}
 		for range 20 {
 			w.loop.Examine(true)
 			w.after(100 * time.Millisecond)
 		}
-		if w.server.most > 7 {
+		if w.server.most > 10 {
 			t.Errorf("%d conversations at a time", w.server.most)
 		}
 	})

@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -28,8 +26,10 @@ func (w *world) fails() {
 		w.blips(r, srv)
 	case 1:
 		w.switches(r, srv, probe.Timeout)
-	default:
+	case 2:
 		w.switches(r, srv, probe.Refused)
+	default:
+		w.worse(r, srv)
 	}
 }
 
@@ -51,52 +51,6 @@ func (w *world) blips(r *policy.Resource, srv *server) {
 	if w.stateOf(r.Name).Epoch != was {
 		w.breaks("liveness", "a blip of %s was switched", r.Name)
 	}
-}
-
-// switches has the attached server fail for good, and holds that this is switched
-// within its bound.
-func (w *world) switches(r *policy.Resource, srv *server, c probe.Class) {
-	w.run(w.between(0, time.Second))
-	was, timeout := w.stateOf(r.Name), r.Endpoints[0].Target.Timeout
-	sustain := r.Judge.Sustain
-	bound := max(sustain, 2*r.Pace.SuspectInterval)
-	if c == probe.Timeout {
-		bound = r.Pace.Interval + max(sustain, 2*timeout+r.Pace.SuspectInterval)
-		if len(w.names) > 1 {
-			bound += timeout
-		}
-	} else if !r.Protocol.Holds {
-		bound += r.Pace.Interval
-	}
-	began := w.now
-	if was.Attached != strings.TrimPrefix(srv.name, r.Name+"/") {
-		return // it failed back by itself
-	}
-	w.becomes(srv, c, "")
-	said := ""
-	done := func() bool {
-		if w.story != nil {
-			if text := w.explain(r.Name); text != said {
-				w.say("", "they say: %s", text)
-				said = text
-			}
-		}
-		if r.Mode == policy.Observe {
-			return slices.ContainsFunc(w.living(), func(n *node) bool {
-				h := w.statusOf(n, r.Name).Hold
-				return h != nil && h.Gate == "observe"
-			})
-		}
-		return w.stateOf(r.Name).Epoch > was.Epoch
-	}
-	slack := 300*time.Millisecond + stepsTake(r)
-	if !w.runUntil(bound+slack+5*time.Second, done) {
-		w.breaks("liveness", "the %s of %s was not switched within %v: %s", c, srv.name, bound+slack+5*time.Second, w.explain(r.Name))
-	}
-	if made := w.oracle.order; stepsTake(r) == 0 && r.Mode == policy.Act {
-		w.report.Late = append(w.report.Late, made[len(made)-1].at-began-bound)
-	}
-	w.run(4 * time.Second)
 }
 
 // explain is what each observer says of a resource.

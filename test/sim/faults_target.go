@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/reattach/reattach/policy"
 	"github.com/reattach/reattach/probe"
 )
 
@@ -92,9 +93,19 @@ func flaps(d *doing) bool {
 	return true
 }
 
-// fencedAnswers has what is fenced be well again, and say so.
+// fencedAnswers has what is fenced be well again, and say so. Where something can be
+// fenced, it is made to be.
 func fencedAnswers(d *doing) bool {
 	d.fencedAnswers = d.now + 60*time.Second
+	for _, r := range d.defs {
+		s := d.servers[r.Name+"/"+d.stateOf(r.Name).Attached]
+		if r.Steps.Has(policy.Fence) && s != nil && s.class == probe.OK {
+			d.becomes(s, probe.Refused, "")
+			d.busy(r.Judge.Sustain + 8*time.Second)
+			d.until(d.lasts(20*time.Second, 60*time.Second), func() { d.becomes(s, probe.OK, "") })
+			break
+		}
+	}
 	return true
 }
 

@@ -32,7 +32,10 @@ type loop struct {
 	armed    int           // the latest timer of it
 }
 
-const examineInFlight = 3
+const (
+	examineInFlight = 3
+	mostInFlight    = 3 * examineInFlight
+)
 
 func (n *node) startLoop(r *policy.Resource, ep string) *loop {
 	l := &loop{n: n, r: r, ep: ep, srv: n.w.servers[r.Name+"/"+ep], last: -time.Hour}
@@ -49,11 +52,7 @@ func (l *loop) stop() {
 }
 
 func (l *loop) after(d time.Duration, do func()) {
-	l.n.after(d, func() {
-		if !l.stopped {
-			do()
-		}
-	})
+	l.n.w.queue.push(l.n.w.now+max(d, 0), item{do: do, on: l.n, life: l.n.life, loop: l})
 }
 
 // converse has a fresh conversation, and hands its result on.
@@ -164,7 +163,7 @@ func (l *loop) launch() {
 // examine begins or ends an examination. Who asks again wants conversations from
 // now on: those that a hang keeps under way do not stand in their way.
 func (l *loop) examine(on bool) {
-	if on && l.older == 0 {
+	if on && l.inFlight <= mostInFlight-examineInFlight {
 		l.older, l.anew, l.last, l.quick = l.inFlight, l.n.w.now, -time.Hour, examineInFlight
 	}
 	l.examined, l.hinted = on, l.hinted && on

@@ -48,6 +48,20 @@ func Many(opt Options, start uint64, seeds, workers, failures int) (sum Report, 
 	return sum, failed
 }
 
+// enoughSeeds is how many seeds every kind of fault has to strike in.
+const enoughSeeds = 3000
+
+// Absent names the kinds of faults that never struck in so many seeds that each
+// should have: a fault that does not occur proves nothing.
+func (r *Report) Absent() (names []string) {
+	for i, k := range faultKinds {
+		if r.Seeds >= enoughSeeds && r.Faults[i] == 0 {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
+
 // Summary tells what many runs came to. Its last line is the verdict.
 func Summary(r Report, failed int, took time.Duration) string {
 	var b strings.Builder

@@ -28,7 +28,7 @@ type node struct {
 	leaving   bool             // it was told to end, and waits for what is under way
 	frozen    bool
 	suspended bool // frozen with its clock
-	waiting   []func()
+	waiting   []item
 	turned    time.Time // when its loop last turned
 	stood     time.Duration
 
@@ -83,18 +83,7 @@ func (n *node) clock() time.Time { return moment(n.w.now+n.wallOff, n.w.now+n.mo
 // after has something happen on this machine, unless this life of its daemon ends
 // first. While it is frozen, it waits.
 func (n *node) after(d time.Duration, do func()) {
-	life := n.life
-	var wrapped func()
-	wrapped = func() {
-		switch {
-		case life != n.life:
-		case n.frozen:
-			n.waiting = append(n.waiting, wrapped)
-		default:
-			do()
-		}
-	}
-	n.w.later(d, wrapped)
+	n.w.queue.push(n.w.now+max(d, 0), item{do: do, on: n, life: n.life})
 }
 
 // start begins a life of the daemon.
@@ -123,7 +112,7 @@ func (n *node) start() {
 	}
 	n.startLoops()
 	n.take(n.turned, failover.Tick{})
-	n.after(n.w.between(0, tickEvery), n.tick)
+	n.after(n.w.between(0, tickEvery), n.ticks())
 	n.after(n.w.between(0, time.Second), n.askPeers)
 }
 
@@ -148,9 +137,13 @@ func (n *node) askPeers() {
 	n.after(time.Second, n.askPeers)
 }
 
-func (n *node) tick() {
-	n.step(failover.Tick{})
-	n.after(tickEvery, n.tick)
+// ticks returns the daemon's ticker, which begins again what it did.
+func (n *node) ticks() (tick func()) {
+	tick = func() {
+		n.step(failover.Tick{})
+		n.after(tickEvery, tick)
+	}
+	return tick
 }
 
 // startLoops starts the probing loops that the configuration wants, and stops
@@ -258,8 +251,8 @@ func (n *node) thaw() {
 			waiting[i], waiting[j] = waiting[j], waiting[i]
 		}
 	})
-	for _, do := range waiting {
-		n.w.later(0, do)
+	for _, it := range waiting {
+		n.w.queue.push(n.w.now, it)
 	}
 }
 

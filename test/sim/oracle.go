@@ -215,8 +215,11 @@ func (o *oracle) shown(n *node, prefix string, entries []failover.Entry) {
 // ballotsIn notes which ballots a daemon sees for the first time.
 func (o *oracle) ballotsIn(n *node, entries []failover.Entry) {
 	for _, e := range entries {
+		if len(e.Value) == 0 || role(e.Key) != "ballot" {
+			continue
+		}
 		var b failover.Opening
-		if len(e.Value) == 0 || role(e.Key) != "ballot" || !decode(e, &b) {
+		if !decode(e, &b) {
 			continue
 		}
 		if t := o.ballots[b.Nonce]; t != nil {

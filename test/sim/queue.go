@@ -7,9 +7,27 @@ type item struct {
 	at  time.Duration
 	seq uint64 // of two at the same moment, the one that was planned first comes first
 	do  func()
+
+	on   *node // nil: on no machine
+	life int   // of its daemon, unless that ends first
+	loop *loop // unless it is stopped first; nil: it is no loop's
 }
 
 func (i item) before(j item) bool { return i.at < j.at || i.at == j.at && i.seq < j.seq }
+
+// happens does it, unless what it belongs to has ended. On a machine that stands
+// still it waits.
+func (i item) happens() {
+	switch {
+	case i.on == nil:
+		i.do()
+	case i.life != i.on.life:
+	case i.on.frozen:
+		i.on.waiting = append(i.on.waiting, i)
+	case i.loop == nil || !i.loop.stopped:
+		i.do()
+	}
+}
 
 // queue is what is to happen: a binary heap, the next one first.
 type queue struct {
@@ -17,9 +35,9 @@ type queue struct {
 	seq   uint64
 }
 
-func (q *queue) push(at time.Duration, do func()) {
+func (q *queue) push(at time.Duration, it item) {
 	q.seq++
-	it := item{at, q.seq, do}
+	it.at, it.seq = at, q.seq
 	q.items = append(q.items, it)
 	i := len(q.items) - 1
 	for i > 0 {

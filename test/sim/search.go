@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reattach/reattach/failover"
@@ -19,12 +20,14 @@ type Choice struct{ Moment, Fault int }
 
 // Searched is what an exhaustive search came to.
 type Searched struct {
-	Depth   int // faults in a run, at most
-	Runs    int
-	Same    int // runs whose last fault changed nothing, and were gone on from no further
-	Moments int // in the longest run
-	Failed  []Choice
-	Verdict *Violation
+	Depth    int // faults in a run, at most, of those that were all tried
+	Runs     int
+	Distinct int // runs that were gone on from, each with effects of its own
+	Same     int // runs whose effects another one had already: gone on from no further
+	Moments  int // in the longest run
+	Left     int // runs of the next depth that the time did not allow
+	Failed   []Choice
+	Verdict  *Violation
 }
 
 // smallFaults are what may befall the small world. The first ones befall one observer.
@@ -152,47 +155,69 @@ func befallSmall(w *world, fault int) {
 }
 
 // Search runs the small world with every choice of up to depth faults, but for those
-// that go on from a fault that changed nothing. It stops at the first violation.
-func Search(seed uint64, depth, workers int) Searched {
-	s := Searched{Depth: depth}
+// that go on from a run whose effects were another's: whatever follows at a later
+// moment follows there, too. It stops at the first violation, and once so long has
+// passed (0: never).
+func Search(seed uint64, depth, workers int, lasts time.Duration) Searched {
+	var s Searched
+	began := time.Now()
 	level := [][]Choice{nil}
-	hashes := map[string]uint64{}
-	for d := 0; d <= depth && s.Verdict == nil; d++ {
-		reports := make([]Report, len(level))
-		each(len(level), workers, func(i int) { reports[i] = Run(Options{Seed: seed, Small: true, Choices: level[i]}) })
+	from := map[uint64]int{} // the moment after which runs with those effects were gone on from
+	for d := 0; d <= depth; d++ {
+		ends := make([]ending, len(level))
+		var found atomic.Bool
+		each(len(level), workers, func(i int) {
+			if found.Load() || lasts > 0 && time.Since(began) > lasts {
+				return
+			}
+			r := Run(Options{Seed: seed, Small: true, Choices: level[i]})
+			ends[i] = ending{r.Hash, r.Moments, r.Violation, true}
+			if r.Violation != nil {
+				found.Store(true)
+			}
+		})
 		var next [][]Choice
-		for i, r := range reports {
+		for i, end := range ends {
+			if !end.ran {
+				s.Left++
+				continue
+			}
 			s.Runs++
-			s.Moments = max(s.Moments, r.Moments)
-			if r.Violation != nil && s.Verdict == nil {
-				s.Verdict, s.Failed = r.Violation, level[i]
+			s.Moments = max(s.Moments, end.moments)
+			if end.violation != nil && s.Verdict == nil {
+				s.Verdict, s.Failed = end.violation, level[i]
 			}
-			hashes[keyOf(level[i])] = r.Hash
-			from := 1
+			last := 0
 			if n := len(level[i]); n > 0 {
-				from = level[i][n-1].Moment + 1
-				if hashes[keyOf(level[i][:n-1])] == r.Hash {
-					s.Same++
-					continue
-				}
+				last = level[i][n-1].Moment
 			}
-			for m := from; m <= r.Moments; m++ {
+			if before, ok := from[end.hash]; ok && before <= last {
+				s.Same++
+				continue
+			} else if !ok {
+				s.Distinct++
+			}
+			from[end.hash] = last
+			for m := last + 1; m <= end.moments && d < depth; m++ {
 				for f := range 3 * len(smallFaults) {
 					next = append(next, append(slices.Clone(level[i]), Choice{m, f}))
 				}
 			}
 		}
-		level = next
+		if s.Verdict != nil || s.Left > 0 {
+			break
+		}
+		s.Depth, level = d, next
 	}
 	return s
 }
 
-func keyOf(choices []Choice) string {
-	var b []byte
-	for _, c := range choices {
-		b = append(b, byte(c.Moment), byte(c.Fault))
-	}
-	return string(b)
+// ending is what is kept of a run.
+type ending struct {
+	hash      uint64
+	moments   int
+	violation *Violation
+	ran       bool
 }
 
 // each does something for every i below n, so many at a time.

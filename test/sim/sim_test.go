@@ -90,10 +90,10 @@ func TestQueue(t *testing.T) {
 	var q queue
 	var got []int
 	for i, at := range []time.Duration{5, 1, 3, 1, 4, 0, 3} {
-		q.push(at, func() { got = append(got, i) })
+		q.push(at, item{do: func() { got = append(got, i) }})
 	}
 	for len(q.items) > 0 {
-		q.pop().do()
+		q.pop().happens()
 	}
 	if want := []int{5, 1, 3, 2, 6, 4, 0}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -162,7 +162,7 @@ func TestSearch(t *testing.T) {
 	if os.Getenv("REATTACH_FAST") != "" {
 		t.Skip("the search takes some seconds")
 	}
-	s := Search(0, 1, runtime.GOMAXPROCS(0))
+	s := Search(0, 1, runtime.GOMAXPROCS(0), 0)
 	if s.Verdict != nil {
 		r := Run(Options{Small: true, Choices: s.Failed, Story: true})
 		t.Errorf("%s\n%v: %v", r.Story, s.Failed, s.Verdict)

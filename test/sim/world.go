@@ -1,9 +1,8 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
-	"hash"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -33,8 +32,9 @@ type world struct {
 	people        people
 	oracle        *oracle
 	report        Report
-	hash          hash.Hash64      // of all effects
-	story         *strings.Builder // nil: nobody wants to read it
+	read          map[string]*recorded // the states that were read last, by resource
+	hash          digest               // of all effects
+	story         *strings.Builder     // nil: nobody wants to read it
 	stepFate      stepFate
 	strays        time.Duration   // when the last transaction arrives that was on its way for long
 	befall        func(fault int) // of the small world
@@ -48,7 +48,7 @@ type world struct {
 type stop struct{}
 
 func newWorld(opt Options) *world {
-	w := &world{opt: opt, rnd: rand.New(rand.NewPCG(opt.Seed, 0x5eed)), hash: fnv.New64a(), zones: map[string]string{}, servers: map[string]*server{}}
+	w := &world{opt: opt, rnd: rand.New(rand.NewPCG(opt.Seed, 0x5eed)), hash: emptyDigest, zones: map[string]string{}, servers: map[string]*server{}, read: map[string]*recorded{}}
 	w.report.Seed, w.places = opt.Seed, places()
 	w.report.Faults = make([]int, len(w.places))
 	if opt.Story {
@@ -65,7 +65,7 @@ func newWorld(opt Options) *world {
 }
 
 // later has something happen after d.
-func (w *world) later(d time.Duration, do func()) { w.queue.push(w.now+max(d, 0), do) }
+func (w *world) later(d time.Duration, do func()) { w.queue.push(w.now+max(d, 0), item{do: do}) }
 
 // run lets time pass.
 func (w *world) run(d time.Duration) {
@@ -73,7 +73,7 @@ func (w *world) run(d time.Duration) {
 	for len(w.queue.items) > 0 && w.queue.items[0].at <= until {
 		it := w.queue.pop()
 		w.now = it.at
-		it.do()
+		it.happens()
 	}
 	w.now = max(w.now, until)
 }
@@ -139,8 +139,20 @@ func (w *world) config(name string, observers []string, defs []*policy.Resource)
 	return failover.Config{Observer: name, Zone: w.zones[name], Observers: observers, Resources: defs, Gates: w.opt.Gates, Without: w.opt.Without}
 }
 
-// stateOf is what the store has recorded of a resource.
-func (w *world) stateOf(resource string) (s failover.State) {
-	decode(w.store.Peek(stateKey(resource)), &s)
-	return s
+// stateOf is what the store has recorded of a resource. It is only to be read.
+func (w *world) stateOf(resource string) failover.State {
+	e := w.store.Peek(stateKey(resource))
+	r := w.read[resource]
+	if r == nil || !bytes.Equal(r.value, e.Value) {
+		r = &recorded{value: e.Value}
+		decode(e, &r.State)
+		w.read[resource] = r
+	}
+	return r.State
+}
+
+// recorded is a state that was read, and what it was read from.
+type recorded struct {
+	failover.State
+	value []byte
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/reattach/reattach/test/sim"
@@ -19,9 +21,13 @@ func main() {
 	failures := flag.Int("failures", 3, "after how many failing seeds to stop")
 	short := flag.Bool("short", false, "of failing seeds, say only what failed")
 	depth := flag.Int("search", 0, "search the small world, with up to so many faults, instead")
+	lasts := flag.Duration("for", 0, "for how long to search at most (0: to the end)")
 	flag.Parse()
+	// A world is small and soon gone: most of it is dead before it is looked at.
+	debug.SetGCPercent(1000)
+	debug.SetMemoryLimit(1 << 30)
 	if *depth > 0 {
-		os.Exit(search(*start, *depth))
+		os.Exit(search(*start, *depth, *lasts))
 	}
 	if *one >= 0 {
 		r := sim.Run(sim.Options{Seed: uint64(*one), Story: true, Twin: true})
@@ -50,16 +56,23 @@ func many(start uint64, seeds, failures int, short bool) int {
 		fmt.Printf("%s\nseed %d, without the faults %v: %v\n\n", r.Story, opt.Seed, opt.Dropped, r.Violation)
 	}
 	fmt.Print(sim.Summary(sum, len(failed), time.Since(began)))
-	if len(failed) > 0 {
+	absent := sum.Absent()
+	if len(absent) > 0 {
+		fmt.Printf("never struck: %s\n", strings.Join(absent, ", "))
+	}
+	if len(failed)+len(absent) > 0 {
 		return 1
 	}
 	return 0
 }
 
-func search(seed uint64, depth int) int {
+func search(seed uint64, depth int, lasts time.Duration) int {
 	began := time.Now()
-	s := sim.Search(seed, depth, runtime.GOMAXPROCS(0))
-	fmt.Printf("%d runs with up to %d faults at up to %d moments, %d of them the same as with one fault less, in %v\n", s.Runs, s.Depth, s.Moments, s.Same, time.Since(began).Round(time.Second))
+	s := sim.Search(seed, depth, runtime.GOMAXPROCS(0), lasts)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fmt.Printf("%d runs: all with up to %d faults at up to %d moments; %d with effects of their own, %d as another one; %d more were not run; in %v, %d MiB\n",
+		s.Runs, s.Depth, s.Moments, s.Distinct, s.Same, s.Left, time.Since(began).Round(time.Second), m.Sys>>20)
 	if s.Verdict != nil {
 		r := sim.Run(sim.Options{Seed: seed, Small: true, Choices: s.Failed, Story: true})
 		fmt.Printf("%s\n%v: %v\n", r.Story, s.Failed, s.Verdict)
