@@ -81,6 +81,10 @@ func (n *node) dispatch(t failover.Transact) {
 		there += f.late
 		w.strays = max(w.strays, w.now+there)
 	}
+	if late := w.raced(n, t); late > 0 {
+		there += late
+		w.strays = max(w.strays, w.now+there)
+	}
 	stopped := f != nil && f.kind == "stopped while sending"
 	if stopped { // after its clocks were looked at, and before anything left
 		n.freeze(false)
