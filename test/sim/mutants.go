@@ -15,8 +15,9 @@ import (
 // Mutant is the engine without one gate, one rule, or one operation of its
 // transactions.
 type Mutant struct {
-	Name string // "gate paused", "rule nonce", "guard commit: cas of state"
-	set  func(*Options)
+	Name  string // "gate paused", "rule nonce", "guard commit: cas of state"
+	set   func(*Options)
+	start uint64 // where its hunt begins
 }
 
 // Caught is what caught a mutant.
@@ -33,8 +34,8 @@ type Caught struct {
 // really occur in so many seeds.
 func GuardsOf(seeds int) []Guard {
 	all := map[Guard]int{}
-	for seed := range seeds {
-		Run(Options{Seed: uint64(seed), Guards: all})
+	for i := range seeds {
+		Run(Options{Seed: seedOf(0, i, seeds), Guards: all})
 	}
 	var list []Guard
 	for g := range all {
@@ -48,13 +49,13 @@ func GuardsOf(seeds int) []Guard {
 func Mutants(guards []Guard) (all []Mutant) {
 	for _, gate := range policy.Gates() {
 		less := slices.DeleteFunc(policy.Gates(), func(g policy.Gate) bool { return g.Name == gate.Name })
-		all = append(all, Mutant{"gate " + gate.Name, func(o *Options) { o.Gates = less }})
+		all = append(all, Mutant{"gate " + gate.Name, func(o *Options) { o.Gates = less }, 0})
 	}
 	for _, rule := range failover.Rules() {
-		all = append(all, Mutant{"rule " + rule.String(), func(o *Options) { o.Without = failover.RuleSet{}.With(rule) }})
+		all = append(all, Mutant{"rule " + rule.String(), func(o *Options) { o.Without = failover.RuleSet{}.With(rule) }, 0})
 	}
 	for _, g := range guards {
-		all = append(all, Mutant{"guard " + g.String(), func(o *Options) { o.Drop = &g }})
+		all = append(all, Mutant{"guard " + g.String(), func(o *Options) { o.Drop = &g }, racingFrom})
 	}
 	return all
 }
@@ -104,7 +105,7 @@ func HuntAll(all []Mutant, known map[string]uint64, most, workers int, tell func
 					c = all[i].Hunt(seed, 1)
 				}
 				if c.Invariant == "" {
-					c = all[i].Hunt(0, most)
+					c = all[i].Hunt(all[i].start, most)
 				}
 				rows[i] = c
 				mu.Lock()

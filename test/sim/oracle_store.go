@@ -61,6 +61,7 @@ func (o *oracle) landed(n *node, t failover.Transact, was keys) {
 			o.voted(n, key, was, is[key])
 		}
 	}
+	o.guarded(n, t, all, was, is, changed)
 	o.resourceWritten(n, t, all, was, is, changed)
 	for _, key := range all {
 		if changed[key] && role(key) == "ballot" {
