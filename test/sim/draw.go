@@ -31,7 +31,7 @@ func (w *world) draw() {
 	if len(w.names) == 5 || w.racing() {
 		resources = min(resources, 2)
 	}
-	storm := len(w.names) == 1 && w.one(25)
+	storm := len(w.names) == 1 && w.one(25) && !w.racing()
 	if storm {
 		resources = policy.PaceLimit + 6
 	}

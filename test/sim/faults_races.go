@@ -21,19 +21,20 @@ const racingFrom = 1_000_000
 func (w *world) racing() bool { return w.opt.Seed >= racingFrom }
 
 var raceFaults = []faultKind{
-	{name: "race: others first", family: "race", do: races(func(*doing, *node, *policy.Resource) {}), later: true},
+	{name: "race: others first", family: "race", do: races(func(*race, *node, *policy.Resource) {}), later: true},
 	{name: "race: a command", family: "race", do: races(commandsMeanwhile), later: true},
 	{name: "race: an order", family: "race", do: races(ordersMeanwhile), later: true},
 	{name: "race: a hand edit", family: "race", do: races(editsMeanwhile), later: true},
 	{name: "race: it is well", family: "race", do: races(wellMeanwhile), later: true},
+	{name: "state and memory lost", family: "race", do: loses},
 }
 
 // race is what befalls transactions of a purpose while they are on their way.
 type race struct {
+	*doing
 	purpose failover.Purpose
 	left    int // how many more
-	d       *doing
-	act     func(d *doing, n *node, r *policy.Resource)
+	act     func(x *race, n *node, r *policy.Resource)
 }
 
 // racedPurposes are those of transactions with guards; who needs more chances to be
@@ -43,9 +44,9 @@ var racedPurposes = []failover.Purpose{failover.PurposeOpen, failover.PurposeOpe
 	failover.PurposeClaim, failover.PurposeClaim, failover.PurposeStep, failover.PurposeStep, failover.PurposeAfter, failover.PurposeNotice, failover.PurposeNotice}
 
 // races has an act befall the next transactions of a purpose, whoever sends them.
-func races(act func(*doing, *node, *policy.Resource)) func(*doing) bool {
+func races(act func(*race, *node, *policy.Resource)) func(*doing) bool {
 	return func(d *doing) bool {
-		d.races = append(d.races, &race{purpose: pick(d.rnd, racedPurposes), left: 1 + d.rnd.IntN(4), d: d, act: act})
+		d.races = append(d.races, &race{doing: d, purpose: pick(d.rnd, racedPurposes), left: 1 + d.rnd.IntN(4), act: act})
 		return true
 	}
 }
@@ -57,20 +58,23 @@ func (w *world) raced(n *node, t failover.Transact) (late time.Duration) {
 		return 0
 	}
 	for _, x := range w.races {
-		if x.left == 0 || x.purpose != t.Purpose || x.d.one(3) {
+		if x.left == 0 || x.purpose != t.Purpose || x.one(3) {
 			continue
 		}
 		r := w.def(resourceIn(t.Ops))
 		if r == nil {
-			r = x.d.resource()
+			r = x.resource()
 		}
 		x.left--
-		w.happened(x.d.name)
-		late = x.d.lasts(0, pick(x.d.rnd, []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second}))
-		w.say(n.name, "%s: %s", t.Purpose, x.d.name)
-		w.later(x.d.lasts(0, late/2), func() {
+		w.happened(x.name)
+		late = x.lasts(0, pick(x.rnd, []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second}))
+		if t.Purpose == failover.PurposeNotice && x.one(3) { // who tells takes his time, too
+			late *= 3
+		}
+		w.say(n.name, "%s: %s", t.Purpose, x.name)
+		w.later(x.lasts(0, late/2), func() {
 			if !w.mended {
-				x.act(x.d, n, r)
+				x.act(x, n, r)
 			}
 		})
 		return late
@@ -97,33 +101,46 @@ func (d *doing) another(n *node) *node {
 	return pick(d.rnd, all)
 }
 
+// verbsMeanwhile are commands that change what a transaction of that purpose rests on.
+var verbsMeanwhile = map[failover.Purpose][]string{
+	failover.PurposeControl: {"pause", "resume", "drain", "undrain"},
+	failover.PurposeOpen:    {"adopt", "restore", "ack", "clear"},
+	failover.PurposeResolve: {"restore", "switchover", "failover"},
+	"":                      {"ack", "clear", "adopt", "pause", "resume", "drain", "undrain", "switchover", "failover", "failback", "restore", "refresh"},
+}
+
 // commandsMeanwhile has somebody give a command on another machine.
-func commandsMeanwhile(d *doing, n *node, r *policy.Resource) {
-	o := d.another(n)
+func commandsMeanwhile(x *race, n *node, r *policy.Resource) {
+	o := x.another(n)
 	if o == nil {
 		return
 	}
-	c := failover.Command{Verb: pick(d.rnd, []string{"ack", "ack", "clear", "clear", "pause", "resume", "drain", "undrain", "switchover", "failover", "failback",
-		"restore", "restore", "adopt", "refresh"}), Resource: r.Name}
+	verbs := verbsMeanwhile[""]
+	if some := verbsMeanwhile[x.purpose]; some != nil && !x.one(3) {
+		verbs = some
+	} else if x.one(2) {
+		verbs = verbs[:3]
+	}
+	c := failover.Command{Verb: pick(x.rnd, verbs), Resource: r.Name}
 	switch c.Verb {
-	case "clear", "drain", "undrain", "switchover", "restore":
-		c.Endpoint = pick(d.rnd, r.Endpoints).Name
-		if taints := d.stateOf(r.Name).Taints; c.Verb == "clear" && len(taints) > 0 {
+	case "clear", "drain", "undrain", "switchover", "restore", "adopt":
+		c.Endpoint = pick(x.rnd, r.Endpoints).Name
+		if taints := x.stateOf(r.Name).Taints; c.Verb == "clear" && len(taints) > 0 {
 			c.Endpoint, c.Force = taints[0].Endpoint, []string{"taint"}
 		}
 	case "pause", "resume":
-		if c.All = d.one(2); c.All {
+		if c.All = x.one(2); c.All {
 			c.Resource = ""
 		}
 	}
-	if c.Verb == "restore" && d.one(2) {
+	if c.Verb == "restore" && !x.one(3) {
 		c.Force = []string{"taint", "drained", "observe"}
 	}
 	o.ask(c)
 }
 
 // ordersMeanwhile has an order come into force, or change, that another observer wrote.
-func ordersMeanwhile(d *doing, _ *node, r *policy.Resource) {
+func ordersMeanwhile(d *race, _ *node, r *policy.Resource) {
 	key := controlKey(r.Name)
 	if d.one(2) {
 		key = controlAll
@@ -150,11 +167,14 @@ func ordersMeanwhile(d *doing, _ *node, r *policy.Resource) {
 		now.Pause = &by
 	}
 	write(now, e.Flags+1)
+	if was.Pause != nil && was.Pause.For > 0 { // that is over by then, or nobody knows when it began
+		was.Pause = nil
+	}
 	d.until(d.lasts(time.Second, 10*time.Second), func() { write(was, e.Flags) })
 }
 
 // editsMeanwhile has somebody write a handle with the store's own tool.
-func editsMeanwhile(d *doing, _ *node, r *policy.Resource) {
+func editsMeanwhile(d *race, _ *node, r *policy.Resource) {
 	h := pick(d.rnd, r.Handles)
 	was := d.store.Peek(h.Key)
 	op := failover.Op{Verb: failover.Set, Key: h.Key, Value: was.Value, Flags: was.Flags}
@@ -176,7 +196,7 @@ func editsMeanwhile(d *doing, _ *node, r *policy.Resource) {
 }
 
 // wellMeanwhile has what is attached be well again, or another observer find it so.
-func wellMeanwhile(d *doing, n *node, r *policy.Resource) {
+func wellMeanwhile(d *race, n *node, r *policy.Resource) {
 	if s := d.servers[r.Name+"/"+d.stateOf(r.Name).Attached]; s != nil && d.one(4) {
 		d.becomes(s, probe.OK, "")
 		return
@@ -200,6 +220,12 @@ func (w *world) drawRaces() {
 			}
 		}
 	}
+	if r := w.defs[0]; w.one(8) { // nobody has said yet what the handles are
+		op := failover.Op{Verb: failover.Set, Key: r.Handles[0].Key, Value: []byte("mysql://app:secret@nobody.internal:3306/orders")}
+		if _, err := w.store.Apply([]failover.Op{op}); err != nil {
+			panic(err)
+		}
+	}
 	w.plan = w.plan[:min(len(w.plan), w.rnd.IntN(4))]
 	begins := []string{"crash", "crash", "crash", "hang", "switchover", "switchover", "restore", "restore", "refresh", "failover", "hand edit", "handle deleted",
 		"pause", "resume", "drain", "ack", "clear", "step fails", "reply lost", "foreign value"}
@@ -211,16 +237,60 @@ func (w *world) drawRaces() {
 		add(pick(w.rnd, begins), time.Second, 12*time.Second)
 	}
 	for range 4 + w.rnd.IntN(8) {
-		add(pick(w.rnd, raceFaults).name, 0, 3*time.Second)
+		add(pick(w.rnd, raceFaults[:5]).name, 0, 3*time.Second)
+	}
+	if w.one(8) {
+		add("state and memory lost", 4*time.Second, 12*time.Second)
 	}
 }
 
 // racingResource makes a resource one whose switches have steps, more often than not.
 func (w *world) racingResource(r *policy.Resource) {
-	if r.Protocol.Name != "mysql" || !w.one(3) {
+	if w.one(3) {
 		return
 	}
-	r.Require, r.Judge.Expect = nil, nil
+	r.Protocol, r.Require, r.Judge.Expect, r.Mode = storeOfData, nil, nil, policy.Act
 	w.drawSteps(r)
 }
 
+// loses has one daemon lose its memory, and people take from the store what stands
+// there of a resource. Whoever remembers is asked to say that it is well so, and who
+// does not begins anew.
+func loses(d *doing) bool {
+	w, all := d.world, d.living()
+	if len(all) < 2 {
+		return false
+	}
+	n, r := pick(d.rnd, all), d.resource()
+	n.kill()
+	n.disk = disk{}
+	ops := []failover.Op{{Verb: failover.Delete, Key: stateKey(r.Name)}, {Verb: failover.DeleteTree, Key: historyTree(r.Name)},
+		{Verb: failover.DeleteTree, Key: afterTree(r.Name)}}
+	if d.one(2) {
+		for _, h := range r.Handles {
+			ops = append(ops, failover.Op{Verb: failover.Set, Key: h.Key, Value: []byte("mysql://app:secret@nobody.internal:3306/orders")})
+		}
+	}
+	d.say("ada", "takes all that stands of %s from the store", r.Name)
+	d.store.write(ops...)
+	w.oracle.rewound()
+	d.until(d.lasts(10*time.Millisecond, time.Second), func() {
+		if !n.alive && !n.retired {
+			n.start()
+		}
+	})
+	d.races = append(d.races, &race{doing: d, purpose: failover.PurposeAdopt, left: 2, act: func(*race, *node, *policy.Resource) {}})
+	for range 1 + d.rnd.IntN(3) {
+		d.until(d.lasts(500*time.Millisecond, 4*time.Second), func() {
+			if o := d.another(n); o != nil {
+				o.ask(failover.Command{Verb: "ack", Resource: r.Name})
+			}
+		})
+		d.until(d.lasts(500*time.Millisecond, 4*time.Second), func() {
+			if n.alive && !n.frozen && !n.leaving {
+				n.ask(failover.Command{Verb: "restore", Resource: r.Name, Endpoint: pick(d.rnd, r.Endpoints).Name, Force: []string{"taint", "drained", "observe"}})
+			}
+		})
+	}
+	return true
+}

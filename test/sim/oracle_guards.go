@@ -174,3 +174,15 @@ func (o *oracle) goesOn(n *node, t failover.Transact, rested rests, was, is keys
 		}
 	}
 }
+
+// vetoed holds that a veto closes the ballot in the same transaction.
+func (o *oracle) vetoed(n *node, b *ballot) {
+	s := o.w.stateOf(b.resource)
+	fenced := s.Fenced != 0 && s.Fenced == s.Epoch
+	if b.NoVeto || len(b.Forced) > 0 || fenced || n.known.reloaded > b.at {
+		return
+	}
+	if e := o.w.store.Peek(ballotKey(b.resource)); e.Exists() {
+		o.breaks("3", "the veto of %s left the ballot of %s open", n.name, b.resource)
+	}
+}

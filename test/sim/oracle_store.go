@@ -203,6 +203,7 @@ func (o *oracle) voted(n *node, key string, was keys, e failover.Entry) {
 	b.votes[n.name] = v
 	if r := n.has(resource); r != nil && b.Kind == policy.Failover && vetoes(r, sawOf(v, b.Attached)) {
 		b.vetoed = n.name
+		o.vetoed(n, b)
 	}
 }
 
