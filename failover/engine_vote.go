@@ -76,7 +76,7 @@ func (e *Engine) decideVote(now time.Time, r *resource, v *voting) []Op {
 		return nil
 	}
 	r.vote, r.cast = &vote, &vote
-	if e.vetoes(r, v, vote) && !e.fenced(r) { // what was fenced may answer what it likes
+	if e.vetoes(r, v, vote) && !(e.fenced(r) && r.state.Epoch == v.opening.Epoch) { // what was fenced in that very epoch may answer what it likes
 		return vetoOps(r.def.Name, v.index, vote)
 	}
 	return voteOps(r.def.Name, v.index, vote)
