@@ -26,6 +26,7 @@ var raceFaults = []faultKind{
 	{name: "race: an order", family: "race", do: races(ordersMeanwhile), later: true},
 	{name: "race: a hand edit", family: "race", do: races(editsMeanwhile), later: true},
 	{name: "race: it is well", family: "race", do: races(wellMeanwhile), later: true},
+	{name: "race: the outage ends", family: "race", do: outageEnds, later: true},
 	{name: "state and memory lost", family: "race", do: loses},
 }
 
@@ -35,6 +36,8 @@ type race struct {
 	purpose failover.Purpose
 	left    int // how many more
 	act     func(x *race, n *node, r *policy.Resource)
+	// rests, if not nil, is what a transaction has to rest on to be befallen.
+	rests func(failover.Op) bool
 }
 
 // racedPurposes are those of transactions with guards; who needs more chances to be
@@ -58,7 +61,7 @@ func (w *world) raced(n *node, t failover.Transact) (late time.Duration) {
 		return 0
 	}
 	for _, x := range w.races {
-		if x.left == 0 || x.purpose != t.Purpose || x.one(3) {
+		if x.left == 0 || x.purpose != t.Purpose || x.rests != nil && !slices.ContainsFunc(t.Ops, x.rests) || x.rests == nil && x.one(3) {
 			continue
 		}
 		r := w.def(resourceIn(t.Ops))
@@ -68,8 +71,8 @@ func (w *world) raced(n *node, t failover.Transact) (late time.Duration) {
 		x.left--
 		w.happened(x.name)
 		late = x.lasts(0, pick(x.rnd, []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second}))
-		if t.Purpose == failover.PurposeNotice && x.one(3) { // who tells takes his time, too
-			late *= 3
+		if x.rests != nil || t.Purpose == failover.PurposeNotice && x.one(3) { // who tells takes his time, too
+			late = 3 * max(late, x.lasts(0, time.Second))
 		}
 		w.say(n.name, "%s: %s", t.Purpose, x.name)
 		w.later(x.lasts(0, late/2), func() {
@@ -210,6 +213,30 @@ func wellMeanwhile(d *race, n *node, r *policy.Resource) {
 	d.until(d.lasts(500*time.Millisecond, 4*time.Second), func() { o.well = false })
 }
 
+// outageEnds has what is attached be well while somebody claims a part of an outage
+// that another observer tells the end of; before that, observers see different things.
+func outageEnds(d *doing) bool {
+	part := func(op failover.Op) bool { return op.Verb == failover.CheckIndex && role(op.Key) == "notice" }
+	d.races = append(d.races, &race{doing: d, purpose: failover.PurposeNotice, left: 4, rests: part, act: func(x *race, _ *node, r *policy.Resource) {
+		if s := x.servers[r.Name+"/"+x.stateOf(r.Name).Attached]; s != nil {
+			x.becomes(s, probe.OK, "")
+		}
+	}})
+	for range 2 + d.rnd.IntN(4) {
+		d.until(d.lasts(2*time.Second, 20*time.Second), func() {
+			n, s := d.machine(), d.target()
+			if n == nil {
+				return
+			}
+			p := n.path(s)
+			p.class, p.cutoff = probe.Timeout, true
+			d.say(n.name, "is cut off from %s", s.name)
+			d.until(d.lasts(time.Second, 10*time.Second), func() { *n.path(s) = path{} })
+		})
+	}
+	return true
+}
+
 // drawRaces makes a world of races: few other faults, but what begins transactions
 // of every kind, and what befalls these.
 func (w *world) drawRaces() {
@@ -238,6 +265,11 @@ func (w *world) drawRaces() {
 	}
 	for range 4 + w.rnd.IntN(8) {
 		add(pick(w.rnd, raceFaults[:5]).name, 0, 3*time.Second)
+	}
+	if w.one(6) {
+		add("race: the outage ends", 0, 3*time.Second)
+		add("drain", time.Second, 6*time.Second)
+		add("crash", 4*time.Second, 14*time.Second)
 	}
 	if w.one(8) {
 		add("state and memory lost", 4*time.Second, 12*time.Second)
@@ -279,7 +311,14 @@ func loses(d *doing) bool {
 			n.start()
 		}
 	})
-	d.races = append(d.races, &race{doing: d, purpose: failover.PurposeAdopt, left: 2, act: func(*race, *node, *policy.Resource) {}})
+	acks := func(x *race, n *node, r *policy.Resource) {
+		if o := x.another(n); o != nil {
+			o.ask(failover.Command{Verb: "ack", Resource: r.Name})
+		}
+	}
+	for _, p := range []failover.Purpose{failover.PurposeAdopt, failover.PurposeCommit} {
+		d.races = append(d.races, &race{doing: d, purpose: p, left: 2, act: acks})
+	}
 	for range 1 + d.rnd.IntN(3) {
 		d.until(d.lasts(500*time.Millisecond, 4*time.Second), func() {
 			if o := d.another(n); o != nil {

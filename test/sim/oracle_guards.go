@@ -87,7 +87,7 @@ func (o *oracle) guarded(n *node, t failover.Transact, all []string, was, is key
 			o.leavesNone(n, t, resourceOf(key), is, changed)
 		}
 		if what == "notice" && changed[key] && is[key].Exists() {
-			o.partOfOutage(n, was[key], is[key])
+			o.partOfOutage(n, was[key], is[key], rested, changed)
 		}
 	}
 	if opens != "" {
@@ -107,8 +107,8 @@ func (o *oracle) leavesNone(n *node, t failover.Transact, resource string, is ke
 }
 
 // partOfOutage holds that what is claimed as a part of an outage finds the claim on
-// that beside it: somebody will tell its end, and all know its key.
-func (o *oracle) partOfOutage(n *node, was, is failover.Entry) {
+// that beside it, as it was read: somebody will tell its end, and all know its key.
+func (o *oracle) partOfOutage(n *node, was, is failover.Entry, rested rests, changed map[string]bool) {
 	var before, c failover.Claim
 	decode(was, &before)
 	if !decode(is, &c) || c.Outage == "" || c.ID == before.ID {
@@ -117,8 +117,11 @@ func (o *oracle) partOfOutage(n *node, was, is failover.Entry) {
 	resource := resourceOf(is.Key)
 	epoch, _, _ := strings.Cut(strings.TrimPrefix(c.Outage, resource+"/"), ".")
 	whole := "reattach/notice/" + resource + "/" + epoch + ".outage"
-	if e := o.w.store.Peek(whole); !e.Exists() {
+	switch e := o.w.store.Peek(whole); {
+	case !e.Exists():
 		o.breaks("15", "%s claims %s as a part of the outage %s, which nobody tells the end of", n.name, is.Key, c.Outage)
+	case !changed[whole] && !rested.knew(e):
+		o.breaks("15", "%s claims %s as a part of the outage %s, and had not read the claim on that as it is", n.name, is.Key, c.Outage)
 	}
 }
 
