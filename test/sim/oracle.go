@@ -29,6 +29,7 @@ type oracle struct {
 	acked   map[string]time.Duration
 	begun   []failover.Notice          // told by any of several observers
 	rests   map[*failover.Op]rests     // what each transaction could rest on, by its first operation
+	tried   map[string]time.Duration   // by resource: when an opening was last sent
 	told    map[string][]time.Duration // when a notice with that key was told, by anybody
 }
 
@@ -96,7 +97,7 @@ type past struct {
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
 		opens: map[string][]opens{}, control: map[string]*standing{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
-		told: map[string][]time.Duration{}, rests: map[*failover.Op]rests{}, steps: newSteps()}
+		told: map[string][]time.Duration{}, rests: map[*failover.Op]rests{}, tried: map[string]time.Duration{}, steps: newSteps()}
 }
 
 func (o *oracle) breaks(number string, format string, args ...any) {

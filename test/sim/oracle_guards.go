@@ -45,6 +45,9 @@ func (o *oracle) decides(n *node, t failover.Transact) {
 	if n.known.read == nil {
 		n.known.read = readings{}
 	}
+	if t.Purpose == failover.PurposeOpen {
+		o.tried[resourceIn(t.Ops)] = o.w.now
+	}
 	if _, again := o.rests[&t.Ops[0]]; !again && writes(t.Ops) {
 		o.rests[&t.Ops[0]] = rests{n.known.read, o.w.now}
 	}

@@ -133,8 +133,12 @@ func (o *oracle) opening(n *node, b *ballot) {
 	}
 }
 
-// lately counts the ballots of a resource within the last minute.
+// lately counts the ballots of a resource within the last minute; one that was sent and
+// never opened counts for who sent it.
 func (o *oracle) lately(resource string) (n int) {
+	if at, ok := o.tried[resource]; ok && o.w.now-at < time.Minute {
+		n++
+	}
 	for _, b := range o.ballots {
 		if b.resource == resource && o.w.now-b.at < time.Minute {
 			n++
@@ -269,7 +273,11 @@ func (o *oracle) strange(ops []failover.Op) {
 			var now failover.Control
 			e := o.w.store.Peek(op.Key)
 			decode(e, &now)
+			before := o.control[op.Key]
 			o.control[op.Key] = &standing{Control: now, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+			if before != nil && before.Pause != nil && now.Pause != nil && *before.Pause == *now.Pause {
+				o.control[op.Key].started = before.started // the same one, touched
+			}
 		}
 	}
 }
