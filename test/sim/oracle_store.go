@@ -273,11 +273,7 @@ func (o *oracle) strange(ops []failover.Op) {
 			var now failover.Control
 			e := o.w.store.Peek(op.Key)
 			decode(e, &now)
-			before := o.control[op.Key]
-			o.control[op.Key] = &standing{Control: now, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
-			if before != nil && before.Pause != nil && now.Pause != nil && *before.Pause == *now.Pause {
-				o.control[op.Key].started = before.started // the same one, touched
-			}
+			o.stands(op.Key, now, e.ModifyIndex)
 		}
 	}
 }
@@ -310,7 +306,16 @@ func (o *oracle) rewound() {
 		var c failover.Control
 		e := o.w.store.Peek(key)
 		decode(e, &c)
-		o.control[key] = &standing{Control: c, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+		o.stands(key, c, e.ModifyIndex)
+	}
+}
+
+// stands notes what a control says now. A pause that is only touched is as old as it was.
+func (o *oracle) stands(key string, c failover.Control, index uint64) {
+	before := o.control[key]
+	o.control[key] = &standing{Control: c, index: index, landed: o.w.now, started: o.w.now}
+	if before != nil && before.Pause != nil && c.Pause != nil && *before.Pause == *c.Pause {
+		o.control[key].started = before.started
 	}
 }
 
