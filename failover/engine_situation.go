@@ -121,6 +121,8 @@ func (e *Engine) situation(now time.Time, r *resource, w *wish) *policy.Situatio
 		Acked: e.acked(r), Mass: e.massNow()}
 	if op := r.state.Operation; e.keepsBack(op, w) {
 		s.Step = op.describe()
+	} else if w.carries != nil && !e.stillCarries(r, w) {
+		s.Step = w.carries.describe() + ", but it did not stay as it was"
 	}
 	if w.kind != policy.Failover && e.dueStep(r, w) == policy.Fence { // after which nothing more arrives, and it is asked again
 		e.supposeQuiet(now, r, s)

@@ -157,7 +157,7 @@ func (s *store) arrive(n *node, t failover.Transact, reply func(failover.Reply, 
 			s.w.opt.Guards[guardOf(t.Purpose, op)]++
 		}
 	}
-	ops := s.w.opt.Drop.weaken(t)
+	ops := weaken(t, s.w.opt.Drop)
 	was := s.w.oracle.keep(t.Ops)
 	r, err := s.Apply(ops)
 	if err == nil && r.OK && writes(ops) {
