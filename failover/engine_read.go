@@ -296,10 +296,12 @@ func written(rd *Reading, ops []Op, reply Reply, now time.Time) *Reading {
 	return after
 }
 
-// takeRead takes over controls that are newer than the watch's.
+// takeRead takes over controls that are newer than the watch's. The answer to a read
+// may arrive after the watch has shown what was written since: that one stays, for the
+// watch would not show it again.
 func (e *Engine) takeRead(rd *Reading) {
 	for _, c := range rd.Controls {
-		if c.Exists() {
+		if c.ModifyIndex > e.controls[c.Key].ModifyIndex {
 			e.controls[c.Key] = c
 		}
 	}

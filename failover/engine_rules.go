@@ -267,6 +267,14 @@ func (e *Engine) keepsBack(op *Operation, w *wish) bool {
 	return w == nil || len(w.forced) == 0 || e.holds(RuleWaive)
 }
 
+// stillCarries reports whether the operation that w carries on stands as it did when
+// that was decided: nobody has claimed another step of it meanwhile, or ended it, and
+// the handles were led nowhere else.
+func (e *Engine) stillCarries(r *resource, w *wish) bool {
+	op, was := r.state.Operation, w.carries
+	return op != nil && op.ID == was.ID && op.Claim == was.Claim && op.Ended == was.Ended && e.current(r, op)
+}
+
 // alone reports whether nothing else is begun beside an operation under way, whose
 // own switch w may be.
 func (e *Engine) alone(op *Operation, w *wish) bool {

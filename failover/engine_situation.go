@@ -114,11 +114,10 @@ func (e *Engine) situation(now time.Time, r *resource, w *wish) *policy.Situatio
 		Target: w.target, Endpoints: e.standings(now, r, w.since), Paused: e.paused(now, r), Blind: e.blind(now, r), Rewound: r.rewound,
 		Condition: r.cond, Detail: r.detail, Switches: e.autoSwitches(now, r), Fleet: e.fleetSwitches(now),
 		Acked: e.acked(r), Mass: e.massNow()}
-	switch op := r.state.Operation; {
-	case w.carries != nil && (op == nil || op.Claim != w.carries.Claim): // somebody was faster, and ends it
-		s.Step = "the one whose steps were done is not the same any more"
-	case e.keepsBack(op, w):
+	if op := r.state.Operation; e.keepsBack(op, w) {
 		s.Step = op.describe()
+	} else if w.carries != nil && !e.stillCarries(r, w) {
+		s.Step = w.carries.describe() + ", but it did not stay as it was"
 	}
 	if w.kind != policy.Failover && e.dueStep(r, w) == policy.Fence { // after which nothing more arrives, and it is asked again
 		e.supposeQuiet(now, r, s)

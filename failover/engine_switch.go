@@ -95,6 +95,7 @@ func (e *Engine) age(now time.Time, r *resource) {
 // endpoint that is in trouble, and answers, is never hammered.
 func (e *Engine) examine(r *resource) {
 	trouble := r.want != nil || r.ballot != nil || r.confirm != nil
+	trouble = trouble || r.state.Operation != nil // its next step waits for what its target says now
 	if r.attached >= 0 {
 		v := r.endpoints[r.attached].verdict
 		trouble = trouble || (v.State == policy.Suspect && closely(v, r)) || (v.State == policy.Down && r.hold == nil)

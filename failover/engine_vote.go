@@ -77,7 +77,7 @@ func (e *Engine) decideVote(now time.Time, r *resource, v *voting) []Op {
 		return nil
 	}
 	r.vote, r.cast = &vote, &vote
-	if e.vetoes(r, v, vote) && !e.fenced(r) { // what was fenced may answer what it likes
+	if e.vetoes(r, v, vote) && !(e.fenced(r) && r.state.Epoch == v.opening.Epoch) { // what was fenced in that very epoch may answer what it likes
 		return vetoOps(r.def.Name, v.index, vote)
 	}
 	return voteOps(r.def.Name, v.index, vote)
@@ -379,7 +379,7 @@ func (e *Engine) awaits(now time.Time, r *resource, d policy.Decision) bool {
 		return false
 	}
 	veto := slices.ContainsFunc(b.votes, func(v Vote) bool { return r.def.Veto && e.veto(r, v.of(r.from())) })
-	return !(veto && b.wish.kind == policy.Failover) && now.Add(voteMargin).Before(b.deadline)
+	return !(veto && b.wish.kind == policy.Failover && !e.fenced(r)) && now.Add(voteMargin).Before(b.deadline)
 }
 
 // refused keeps what a ballot came to, for people to read until the next one. One

@@ -141,9 +141,13 @@ func commitOps(r *policy.Resource, rd *Reading, ballot uint64, s State, rec Reco
 	return append(append(ops, recordOps(rec)...), afterDue(r, rec)...)
 }
 
-// adoptOps records what the handles are, and writes none.
+// adoptOps records what the handles are, and writes none. Where it records that none
+// is ours, it does not matter what they hold by now.
 func adoptOps(r *policy.Resource, rd *Reading, s State, rec Record) []Op {
-	ops := allUnchanged(rd.Handles...)
+	var ops []Op
+	if len(s.Handles) > 0 {
+		ops = allUnchanged(rd.Handles...)
+	}
 	ops = append(ops, writeState(r.Name, s, rd.State))
 	return append(ops, recordOps(rec)...)
 }
@@ -185,9 +189,10 @@ func stateOps(resource string, s State, read Entry) []Op {
 	return []Op{writeState(resource, s, read)}
 }
 
-// sentinelOps writes a watched prefix's sentinel.
+// sentinelOps writes a watched prefix's sentinel. All write the same, and who writes
+// what is there changes nothing.
 func sentinelOps(key string) []Op {
-	return []Op{{Verb: CAS, Key: key, Value: []byte("This key keeps watches of its prefix quiet. Leave it."), Index: 0}}
+	return []Op{{Verb: Set, Key: key, Value: []byte("This key keeps watches of its prefix quiet. Leave it.")}}
 }
 
 // ownIndexes returns what State.Handles shall be after a commit to target: 0

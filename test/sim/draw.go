@@ -28,10 +28,10 @@ func (w *world) draw() {
 		clear(w.zones)
 	}
 	resources := w.chance(1, 46, 2, 28, 3, 12, 4, 7, 5, 7)
-	if len(w.names) == 5 {
+	if len(w.names) == 5 || w.racing() {
 		resources = min(resources, 2)
 	}
-	storm := len(w.names) == 1 && w.one(25)
+	storm := len(w.names) == 1 && w.one(25) && !w.racing()
 	if storm {
 		resources = policy.PaceLimit + 6
 	}
@@ -39,6 +39,9 @@ func (w *world) draw() {
 		r := w.drawResource(fmt.Sprintf("r%d", i))
 		if storm { // of many, one after another fails: a pace is kept, and no mass failure is held
 			r.Protocol, r.MassFailure, r.Mode, r.Steps, r.Require, r.Judge.Expect, r.Judge.Sustain = relay, policy.MassProceed, policy.Act, policy.Steps{}, nil, nil, time.Second
+		}
+		if w.racing() {
+			w.racingResource(r)
 		}
 		w.defs = append(w.defs, r)
 	}
@@ -48,6 +51,9 @@ func (w *world) draw() {
 		w.newNode(name, w.config(name, slices.Clone(w.names), w.defs))
 	}
 	w.drawPlan()
+	if w.racing() {
+		w.drawRaces()
+	}
 	if resources >= 4 && !storm && w.one(2) { // else there is none
 		if w.one(2) {
 			clear(w.zones)

@@ -265,6 +265,9 @@ func (w *world) rests() {
 	if !ok {
 		w.oracle.breaks("21", "at rest, the store is written to: %s", w.wrote(last-1))
 	}
+	if w.failsBack() { // it may begin this very moment
+		return
+	}
 	made := len(w.oracle.order)
 	for _, r := range w.defs {
 		if e := w.store.Peek(ballotKey(r.Name)); e.Exists() && len(w.oracle.order) == made {

@@ -33,10 +33,10 @@ type faultKind struct {
 }
 
 // families are the kinds of faults, by what they befall.
-var families = [...]string{"target", "network", "daemon", "store", "people", "fleet"}
+var families = [...]string{"target", "network", "daemon", "store", "people", "fleet", "race"}
 
 // faultKinds are all kinds of faults.
-var faultKinds = slices.Concat(targetFaults, networkFaults, daemonFaults, storeFaults, peopleFaults, fleetFaults)
+var faultKinds = slices.Concat(targetFaults, networkFaults, daemonFaults, storeFaults, peopleFaults, fleetFaults, raceFaults)
 
 // places are where each kind stands among them.
 func places() map[string]int {

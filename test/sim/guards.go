@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/reattach/reattach/failover"
 )
@@ -39,15 +40,15 @@ func guards(op failover.Op) bool {
 	return false
 }
 
-// weaken returns a transaction's operations without g: a check is left out, and a
-// write is made whatever is there. A nil guard takes nothing away.
-func (g *Guard) weaken(t failover.Transact) []failover.Op {
-	if g == nil || g.Purpose != t.Purpose {
+// weaken returns a transaction's operations without those guards: a check is left
+// out, and a write is made whatever is there.
+func weaken(t failover.Transact, without []Guard) []failover.Op {
+	if len(without) == 0 {
 		return t.Ops
 	}
 	var ops []failover.Op
 	for _, op := range t.Ops {
-		if guardOf(t.Purpose, op) != *g {
+		if !slices.Contains(without, guardOf(t.Purpose, op)) {
 			ops = append(ops, op)
 			continue
 		}
@@ -66,4 +67,44 @@ func (g *Guard) weaken(t failover.Transact) []failover.Op {
 // sortGuards puts them in an order that is the same in every run.
 func sortGuards(all []Guard) {
 	slices.SortFunc(all, func(a, b Guard) int { return cmp.Compare(a.String(), b.String()) })
+}
+
+// parseGuard reads a guard's name.
+func parseGuard(name string) (g Guard, ok bool) {
+	purpose, rest, _ := strings.Cut(name, ": ")
+	verb, role, ok := strings.Cut(rest, " of ")
+	g = Guard{Purpose: failover.Purpose(purpose), Role: role, Create: verb == "create-only"}
+	if g.Create {
+		g.Verb = failover.CAS
+		return g, ok
+	}
+	for _, v := range []failover.Verb{failover.CAS, failover.CheckIndex, failover.CheckNotExists, failover.DeleteCAS, failover.DeleteTree} {
+		if v.String() == verb {
+			g.Verb = v
+			return g, ok
+		}
+	}
+	return g, false
+}
+
+// redundant are what another part implies: without it alone, nothing can go wrong. To
+// show that it does its part, and that the oracle would see it, both are taken away,
+// and the invariant that it is there for has to break, which it does not without the
+// other part alone.
+var redundant = []struct {
+	name    string // of the mutant
+	with    string // what implies it, in words
+	away    []string
+	rules   failover.RuleSet
+	breaks  string
+	because string
+}{
+	{name: "guard adopt: create-only of history", with: "adopt: create-only of state", away: []string{"adopt: create-only of state"},
+		breaks: "invariant 12", because: "a record is written with the state of its epoch, and an epoch comes once"},
+	{name: "guard commit: create-only of history", with: "commit: cas of state", away: []string{"commit: cas of state"},
+		breaks: "invariant 12", because: "a record is written with the state of its epoch, and an epoch comes once"},
+	{name: "guard commit: create-only of after", with: "commit: create-only of history", away: []string{"commit: create-only of history", "commit: create-only of state", "commit: cas of state"},
+		breaks: "invariant 13", because: "it is written and removed with its record"},
+	{name: "gate damping", with: "rule target-tried", rules: failover.RuleSet{}.With(failover.RuleTargetTried),
+		breaks: "invariant 11", because: "what was tried within the hour is no candidate either; the gate says first that a person may acknowledge"},
 }

@@ -11,6 +11,15 @@ import (
 	"github.com/reattach/reattach/policy"
 )
 
+// seedOf is the i-th of so many seeds from start on: of ten, the last one is of a
+// world of races.
+func seedOf(start uint64, i, seeds int) uint64 {
+	if ordinary := seeds - seeds/10; i >= ordinary && start < racingFrom {
+		return racingFrom + start + uint64(i-ordinary)
+	}
+	return start + uint64(i)
+}
+
 // Many simulates seeds, so many at a time, each on one goroutine, and returns what
 // they came to and which of them failed, the first ones first. After so many
 // failures no more are tried.
@@ -28,7 +37,7 @@ func Many(opt Options, start uint64, seeds, workers, failures int) (sum Report, 
 					break
 				}
 				o := opt
-				o.Seed = start + uint64(i)
+				o.Seed = seedOf(start, int(i), seeds)
 				o.Twin = o.Twin || o.Seed%64 == 0
 				r := Run(o)
 				mine.Add(r)

@@ -15,14 +15,20 @@ import (
 // Mutant is the engine without one gate, one rule, or one operation of its
 // transactions.
 type Mutant struct {
-	Name string // "gate paused", "rule nonce", "guard commit: cas of state"
-	set  func(*Options)
+	Name  string // "gate paused", "rule nonce", "guard commit: cas of state"
+	set   func(*Options)
+	start uint64 // where its hunt begins
+	// with takes away what implies it, and breaks is then to break; nil: nothing does.
+	with   func(*Options)
+	breaks string
+	note   string
 }
 
 // Caught is what caught a mutant.
 type Caught struct {
 	Mutant    string
 	Invariant string // empty: nothing did
+	Note      string // what else had to be taken away for that, and why
 	Seed      uint64
 	Text      string
 	Took      time.Duration
@@ -30,11 +36,11 @@ type Caught struct {
 }
 
 // GuardsOf returns every operation whose loss may matter, of the transactions that
-// really occur in so many seeds.
+// really occur in so many seeds, half of them of worlds of races.
 func GuardsOf(seeds int) []Guard {
 	all := map[Guard]int{}
-	for seed := range seeds {
-		Run(Options{Seed: uint64(seed), Guards: all})
+	for i := range seeds {
+		Run(Options{Seed: uint64(i%2*racingFrom + i/2), Guards: all})
 	}
 	var list []Guard
 	for g := range all {
@@ -44,27 +50,73 @@ func GuardsOf(seeds int) []Guard {
 	return list
 }
 
+// GuardsIn returns those that a table names, and all others that are given.
+func GuardsIn(text string, others ...Guard) []Guard {
+	for line := range strings.Lines(text) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 {
+			continue
+		}
+		name, is := strings.CutPrefix(strings.TrimSpace(cells[1]), "guard ")
+		if g, ok := parseGuard(name); is && ok && !slices.Contains(others, g) {
+			others = append(others, g)
+		}
+	}
+	sortGuards(others)
+	return others
+}
+
 // Mutants are all of them: each gate, each rule, each of the guards.
 func Mutants(guards []Guard) (all []Mutant) {
 	for _, gate := range policy.Gates() {
 		less := slices.DeleteFunc(policy.Gates(), func(g policy.Gate) bool { return g.Name == gate.Name })
-		all = append(all, Mutant{"gate " + gate.Name, func(o *Options) { o.Gates = less }})
+		all = append(all, Mutant{Name: "gate " + gate.Name, set: func(o *Options) { o.Gates = less }})
 	}
 	for _, rule := range failover.Rules() {
-		all = append(all, Mutant{"rule " + rule.String(), func(o *Options) { o.Without = failover.RuleSet{}.With(rule) }})
+		all = append(all, Mutant{Name: "rule " + rule.String(), set: func(o *Options) { o.Without = failover.RuleSet{}.With(rule) }})
 	}
 	for _, g := range guards {
-		all = append(all, Mutant{"guard " + g.String(), func(o *Options) { o.Drop = &g }})
+		all = append(all, Mutant{Name: "guard " + g.String(), set: func(o *Options) { o.Drop = append(o.Drop, g) }, start: racingFrom})
+	}
+	for i := range all {
+		all[i].implied()
 	}
 	return all
 }
 
-// Try runs a mutant on one seed. It is caught if it fails where the engine as it is
-// does not.
+// implied fills in what implies a mutant, if anything does.
+func (m *Mutant) implied() {
+	for _, r := range redundant {
+		if r.name != m.Name {
+			continue
+		}
+		m.breaks, m.note = r.breaks, fmt.Sprintf("without %s, too: %s", r.with, r.because)
+		m.with = func(o *Options) {
+			o.Without = r.rules
+			for _, name := range r.away {
+				g, ok := parseGuard(name)
+				if !ok {
+					panic("no such guard: " + name)
+				}
+				o.Drop = append(o.Drop, g)
+			}
+		}
+	}
+}
+
+// Try runs a mutant on one seed. It is caught if it fails where the engine as it is,
+// or without what implies the mutant, does not.
 func (m Mutant) Try(seed uint64) (v *Violation) {
-	opt := Options{Seed: seed}
+	opt, less := Options{Seed: seed}, Options{Seed: seed}
+	if m.with != nil {
+		m.with(&opt)
+		m.with(&less)
+	}
 	m.set(&opt)
-	if v = Run(opt).Violation; v != nil && Run(Options{Seed: seed}).Violation != nil {
+	if v = Run(opt).Violation; v == nil || m.breaks != "" && v.Invariant != m.breaks {
+		return nil
+	}
+	if other := Run(less).Violation; other != nil && (m.with == nil || other.Invariant == m.breaks) {
 		return nil
 	}
 	return v
@@ -76,7 +128,7 @@ func (m Mutant) Hunt(start uint64, most int) Caught {
 	for i := range most {
 		seed := start + uint64(i)
 		if v := m.Try(seed); v != nil {
-			return Caught{m.Name, v.Invariant, seed, v.Text, time.Since(began), i + 1}
+			return Caught{m.Name, v.Invariant, m.note, seed, v.Text, time.Since(began), i + 1}
 		}
 	}
 	return Caught{Mutant: m.Name, Took: time.Since(began), Tried: most}
@@ -104,7 +156,10 @@ func HuntAll(all []Mutant, known map[string]uint64, most, workers int, tell func
 					c = all[i].Hunt(seed, 1)
 				}
 				if c.Invariant == "" {
-					c = all[i].Hunt(0, most)
+					c = all[i].Hunt(all[i].start, most)
+				}
+				if other := racingFrom - all[i].start; c.Invariant == "" && most > 0 {
+					c = all[i].Hunt(other, most)
 				}
 				rows[i] = c
 				mu.Lock()
@@ -120,7 +175,7 @@ func HuntAll(all []Mutant, known map[string]uint64, most, workers int, tell func
 // Table is what the table of mutants says, in Markdown.
 func Table(rows []Caught) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Mutants\n\nEach is the engine less one thing. `make mutants` takes it away, and shows which invariant of the design caught\nit, and at which seed of the simulation. An empty row is a hole in the simulation, or a useless rule.\n\n")
+	fmt.Fprintf(&b, "# Mutants\n\nEach is the engine less one thing. `make mutants` takes it away, and shows which invariant of the design caught\nit, and at which seed of the simulation. An empty row is a hole in the simulation, or a useless rule. What another\npart implies is taken away together with that; without that part alone the same seed does not break the invariant.\n\n")
 	fmt.Fprintf(&b, "| without | caught by | seed | seconds | as |\n| --- | --- | --- | --- | --- |\n")
 	for _, c := range rows {
 		text := []rune(strings.ReplaceAll(c.Text, "|", "/"))
@@ -130,6 +185,9 @@ func Table(rows []Caught) string {
 		if c.Invariant == "" {
 			fmt.Fprintf(&b, "| %s | | | | |\n", c.Mutant)
 			continue
+		}
+		if c.Note != "" {
+			c.Invariant += ", " + c.Note
 		}
 		fmt.Fprintf(&b, "| %s | %s | %d | %.2f | %s |\n", c.Mutant, c.Invariant, c.Seed, c.Took.Seconds(), string(text))
 	}

@@ -29,6 +29,8 @@ type oracle struct {
 	sent    map[string]sent // what a commit rested on when it was decided; by operation
 	acked   map[string]time.Duration
 	begun   []failover.Notice          // told by any of several observers
+	rests   map[*failover.Op]rests     // what each transaction could rest on, by its first operation
+	tried   map[string]time.Duration   // by resource: when an opening was last sent
 	told    map[string][]time.Duration // when a notice with that key was told, by anybody
 }
 
@@ -82,6 +84,7 @@ type known struct {
 	shown  map[string]uint64        // the index of a control, as a watch showed it
 	begun  []failover.Notice
 	voted  map[string]failover.Vote // by nonce
+	read   readings
 	// reloaded is when it was last given a configuration.
 	reloaded time.Duration
 }
@@ -95,7 +98,7 @@ type past struct {
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
 		opens: map[string][]opens{}, control: map[string]*standing{}, pauses: map[string]time.Duration{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
-		told: map[string][]time.Duration{}, steps: newSteps()}
+		told: map[string][]time.Duration{}, rests: map[*failover.Op]rests{}, tried: map[string]time.Duration{}, steps: newSteps()}
 }
 
 func (o *oracle) breaks(number string, format string, args ...any) {
@@ -133,6 +136,7 @@ func (o *oracle) before(n *node, ev failover.Event) {
 			}
 			n.known.heard = o.w.now
 		}
+		o.reads(n, ev.Reply.Entries)
 		o.ballotsIn(n, ev.Reply.Entries)
 	case failover.Stood:
 		n.known.heard = o.w.now
@@ -183,6 +187,7 @@ func (o *oracle) does(n *node, _ failover.Event, effects []failover.Effect, i in
 			o.breaks("15", "%s remembers what it saw last before %T", n.name, effects[i+1])
 		}
 	case failover.Transact:
+		o.decides(n, f)
 		o.sends(n, f)
 	case failover.Tell:
 		o.tells(n, f.Notice)
@@ -202,6 +207,7 @@ func (o *oracle) does(n *node, _ failover.Event, effects []failover.Effect, i in
 
 // shown notes what a watch shows.
 func (o *oracle) shown(n *node, prefix string, entries []failover.Entry) {
+	o.reads(n, entries)
 	for _, e := range entries {
 		if prefix == controlPrefix {
 			n.known.shown[e.Key] = e.ModifyIndex

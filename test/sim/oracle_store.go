@@ -61,6 +61,7 @@ func (o *oracle) landed(n *node, t failover.Transact, was keys) {
 			o.voted(n, key, was, is[key])
 		}
 	}
+	o.guarded(n, t, all, was, is, changed)
 	o.resourceWritten(n, t, all, was, is, changed)
 	for _, key := range all {
 		if changed[key] && role(key) == "ballot" {
@@ -132,8 +133,12 @@ func (o *oracle) opening(n *node, b *ballot) {
 	}
 }
 
-// lately counts the ballots of a resource within the last minute.
+// lately counts the ballots of a resource within the last minute; one that was sent and
+// never opened counts for who sent it.
 func (o *oracle) lately(resource string) (n int) {
+	if at, ok := o.tried[resource]; ok && o.w.now-at < time.Minute {
+		n++
+	}
 	for _, b := range o.ballots {
 		if b.resource == resource && o.w.now-b.at < time.Minute {
 			n++
@@ -202,6 +207,7 @@ func (o *oracle) voted(n *node, key string, was keys, e failover.Entry) {
 	b.votes[n.name] = v
 	if r := n.has(resource); r != nil && b.Kind == policy.Failover && vetoes(r, sawOf(v, b.Attached)) {
 		b.vetoed = n.name
+		o.vetoed(n, b)
 	}
 }
 

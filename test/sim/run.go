@@ -16,7 +16,7 @@ type Options struct {
 	Seed    uint64
 	Gates   []policy.Gate    // nil: all
 	Without failover.RuleSet // rules that do not hold
-	Drop    *Guard           // an operation that transactions lack; nil: none
+	Drop    []Guard          // operations that transactions lack
 	Dropped []int            // faults of the plan that do not happen
 	Story   bool             // tell it
 	Twin    bool             // feed a second engine, and compare

@@ -81,6 +81,10 @@ func (n *node) dispatch(t failover.Transact) {
 		there += f.late
 		w.strays = max(w.strays, w.now+there)
 	}
+	if late := w.raced(n, t); late > 0 {
+		there += late
+		w.strays = max(w.strays, w.now+there)
+	}
 	stopped := f != nil && f.kind == "stopped while sending"
 	if stopped { // after its clocks were looked at, and before anything left
 		n.freeze(false)
@@ -153,7 +157,7 @@ func (s *store) arrive(n *node, t failover.Transact, reply func(failover.Reply, 
 			s.w.opt.Guards[guardOf(t.Purpose, op)]++
 		}
 	}
-	ops := s.w.opt.Drop.weaken(t)
+	ops := weaken(t, s.w.opt.Drop)
 	was := s.w.oracle.keep(t.Ops)
 	r, err := s.Apply(ops)
 	if err == nil && r.OK && writes(ops) {

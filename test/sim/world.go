@@ -28,6 +28,7 @@ type world struct {
 	servers       map[string]*server // by resource/endpoint
 	plan          []fault
 	armed         []func()       // what strikes when the next ballot opens
+	races         []*race        // what befalls transactions that are sent
 	places        map[string]int // of the kinds of faults, by their names
 	people        people
 	oracle        *oracle

@@ -22,7 +22,11 @@ func main() {
 	flag.Parse()
 	text, _ := os.ReadFile(*path) // without it all are hunted
 	known := sim.ReadTable(string(text))
-	all := sim.Mutants(sim.GuardsOf(200))
+	guards := sim.GuardsIn(string(text))
+	if !*knownOnly {
+		guards = sim.GuardsIn(string(text), sim.GuardsOf(400)...)
+	}
+	all := sim.Mutants(guards)
 	if *knownOnly {
 		all = slices.DeleteFunc(all, func(m sim.Mutant) bool { _, ok := known[m.Name]; return !ok })
 		*seeds = 0
