@@ -29,6 +29,11 @@ type oracle struct {
 	acked   map[string]time.Duration
 	begun   []failover.Notice          // told by any of several observers
 	told    map[string][]time.Duration // when a notice with that key was told, by anybody
+	backAt  time.Duration              // when it went back last
+	decided map[string]time.Duration   // when a ballot for it was first decided on; by operation
+	vetoes  map[vetoKey]*ballot        // the last ballot that was vetoed, by resource and opener
+	claims  claimsSeen
+	watching
 }
 
 // ballot is one that was opened in the store.
@@ -44,6 +49,7 @@ type ballot struct {
 	vetoed   string            // by whom
 	votes    map[string]failover.Vote
 	shown    map[*node]time.Duration
+	closed   time.Duration
 }
 
 // landing is a switch that the store has taken.
@@ -83,6 +89,11 @@ type known struct {
 	voted  map[string]failover.Vote // by nonce
 	// reloaded is when it was last given a configuration.
 	reloaded time.Duration
+	shownAt  map[string]time.Duration // when a control was shown first, as it is
+	rewound  map[string]bool          // resources of which the store was seen to have forgotten something
+	learnt   time.Duration            // when it last learnt a newer state
+	voided   time.Duration            // when it last had to forget what it saw
+	troubled time.Duration            // when it last did not reach the store as it should
 }
 
 // past is what a daemon's fresh conversations with an endpoint came to, the newest last.
@@ -94,7 +105,8 @@ type past struct {
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
 		opens: map[string][]opens{}, control: map[string]*standing{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
-		told: map[string][]time.Duration{}, steps: newSteps()}
+		told: map[string][]time.Duration{}, steps: newSteps(), decided: map[string]time.Duration{}, vetoes: map[vetoKey]*ballot{}, claims: newClaims(),
+		watching: watching{standing: map[string]standingStep{}}}
 }
 
 func (o *oracle) breaks(number string, format string, args ...any) {
@@ -103,7 +115,8 @@ func (o *oracle) breaks(number string, format string, args ...any) {
 
 // begins notes that a daemon starts.
 func (o *oracle) begins(n *node) {
-	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{}}
+	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{},
+		shownAt: map[string]time.Duration{}, rewound: map[string]bool{}}
 	n.known.begun = slices.Clone(n.cfg.Active)
 	clear(n.asked)
 }
@@ -133,6 +146,11 @@ func (o *oracle) before(n *node, ev failover.Event) {
 			n.known.heard = o.w.now
 		}
 		o.ballotsIn(n, ev.Reply.Entries)
+		o.reads(n, ev)
+	case failover.Ordered:
+		if a := n.asked[ev.ID]; a != nil {
+			a.taken = o.w.now
+		}
 	case failover.Stood:
 		n.known.heard = o.w.now
 		n.known.void = n.clock()
@@ -150,6 +168,7 @@ func (n *node) forgetBad() {
 	for _, p := range n.known.seen {
 		p.all = slices.DeleteFunc(p.all, func(r probe.Result) bool { return r.Class != probe.OK })
 	}
+	n.known.voided = n.w.now
 }
 
 func (o *oracle) observed(n *node, ev failover.Observed) {
@@ -181,6 +200,7 @@ func (o *oracle) does(n *node, _ failover.Event, effects []failover.Effect, i in
 		if i < len(effects)-1 { // who dies after it must have told what comes before it
 			o.breaks("15", "%s remembers what it saw last before %T", n.name, effects[i+1])
 		}
+		n.known.learnt = o.w.now
 	case failover.Transact:
 		o.sends(n, f)
 	case failover.Tell:
@@ -202,8 +222,8 @@ func (o *oracle) does(n *node, _ failover.Event, effects []failover.Effect, i in
 // shown notes what a watch shows.
 func (o *oracle) shown(n *node, prefix string, entries []failover.Entry) {
 	for _, e := range entries {
-		if prefix == controlPrefix {
-			n.known.shown[e.Key] = e.ModifyIndex
+		if prefix == controlPrefix && n.known.shown[e.Key] != e.ModifyIndex {
+			n.known.shown[e.Key], n.known.shownAt[e.Key] = e.ModifyIndex, o.w.now
 		}
 	}
 	if prefix == ballotPrefix {

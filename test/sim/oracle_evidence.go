@@ -20,6 +20,12 @@ type sent struct {
 func (o *oracle) sends(n *node, t failover.Transact) {
 	switch t.Purpose {
 	case failover.PurposeOpen, failover.PurposeVote, failover.PurposeCommit, failover.PurposeClaim:
+	case failover.PurposeStep:
+		o.claimSent(n, t)
+		return
+	case failover.PurposeState:
+		o.clears(n, t)
+		return
 	default:
 		return
 	}
@@ -30,12 +36,14 @@ func (o *oracle) sends(n *node, t failover.Transact) {
 	if o.w.now < n.known.local[resource] {
 		o.breaks("6", "%s sends a %s of %s right after a fault of its own", n.name, t.Purpose, resource)
 	}
+	o.notRewound(n, string(t.Purpose), resource)
 	r := n.has(resource)
 	switch t.Purpose {
 	case failover.PurposeOpen:
 		var b failover.Opening
 		decode(written(t.Ops[0]), &b)
 		o.notPaused(n, t.Purpose, resource, b.Forced)
+		o.openedFor(b)
 	case failover.PurposeVote:
 		o.notPaused(n, t.Purpose, resource, nil)
 		var v failover.Vote
@@ -156,6 +164,8 @@ func (o *oracle) commits(n *node, r *policy.Resource, t failover.Transact) {
 		}
 	}
 	forced := func(gate string) bool { return slices.Contains(rec.Forced, gate) }
+	o.voids(n, r.Name)
+	o.ownBallot(n, rec, note)
 	s := o.w.stateOf(r.Name)
 	fenced := s.Fenced != 0 && s.Fenced == s.Epoch
 	if r.Mode == policy.Observe && !forced("observe") {
@@ -194,6 +204,9 @@ func (o *oracle) notDown(n *node, r *policy.Resource, rec failover.Record) strin
 	}
 	if !rec.Automatic {
 		return ""
+	}
+	if old := n.clock().Sub(all[len(all)-1].Ended); old > policy.Silence(max(r.Pace.Interval, r.Pace.FreshInterval), r.Endpoints[0].Target.Timeout)+time.Second {
+		return fmt.Sprintf("nothing was seen of it for %v", old)
 	}
 	bad, soft := 0, 0
 	for _, res := range all[max(0, len(all)-r.Judge.Of):] {
@@ -240,12 +253,13 @@ func (p *past) firstBad(n *node, r *policy.Resource) time.Time {
 			from = i + 1
 		}
 	}
-	for _, res := range all[from:] {
-		if p.evidence(r, res.Class) {
-			return res.Began
+	first := n.clock()
+	for _, res := range all[from:] { // they are in the order in which they ended
+		if p.evidence(r, res.Class) && res.Began.Before(first) {
+			first = res.Began
 		}
 	}
-	return n.clock()
+	return first
 }
 
 // notUp says why its opener should not have called a target up, or fit.

@@ -117,9 +117,11 @@ func (o *oracle) opening(n *node, b *ballot) {
 			}
 		}
 	}
+	o.crowded(n)
 	if b.Confirms != "" || o.byPerson(b) {
 		return
 	}
+	o.opensAnew(n, b)
 	o.opens[b.resource] = append(o.opens[b.resource], opens{n, o.w.now})
 	mine := 0
 	for _, other := range o.opens[b.resource] {
@@ -169,6 +171,15 @@ func kindOf(verb string) policy.Kind {
 func (o *oracle) closed(n *node, t failover.Transact, resource string) {
 	b := o.open[resource]
 	delete(o.open, resource)
+	if b != nil {
+		b.closed = o.w.now
+		if b.vetoed != "" {
+			o.vetoes[vetoKey{resource, b.by}] = b
+		}
+		if t.Purpose == failover.PurposeVote {
+			o.closesByVote(n, b)
+		}
+	}
 	if b == nil || b.Opener == n.name || b.vetoed != "" || t.Purpose == failover.PurposeVote {
 		return
 	}
@@ -235,6 +246,9 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 		c.started = o.w.now
 	}
 	o.control[key] = c
+	if old.Pause != nil && now.Pause == nil {
+		o.resumed(key, was.ModifyIndex)
+	}
 	if old.Pause != nil && now.Pause == nil && !o.said("resume", key, "") {
 		o.breaks("6", "the pause in %s ended, and nobody resumed it", key)
 	}
@@ -274,7 +288,7 @@ func (o *oracle) strange(ops []failover.Op) {
 
 // rewound takes in that the store holds what it held at another time.
 func (o *oracle) rewound() {
-	o.back = true
+	o.back, o.backAt = true, o.w.now
 	clear(o.open)
 	for _, r := range o.w.defs {
 		s := o.w.stateOf(r.Name)

@@ -28,6 +28,9 @@ func (o *oracle) tells(n *node, notice failover.Notice) {
 	if notice.Event == "held" && notice.Why == "" {
 		o.breaks("15", "%s tells of a hold without a reason: %s", n.name, notice.Key)
 	}
+	if notice.Event == "rewound" && !o.back {
+		o.breaks("15", "%s pages that the store went back in time, and it has not: %s", n.name, notice.Why)
+	}
 	k.begun = append(k.begun, notice)
 	if len(o.w.names) > 1 {
 		o.begun = append(o.begun, notice)
@@ -50,6 +53,7 @@ func (o *oracle) replied(n *node, a *asking) {
 			o.breaks("12", "%s answers that the %s of %s was made, and it was not", n.name, a.Verb, a.Resource)
 		}
 	}
+	o.blames(n, a)
 	if a.answer.Done || a.answer.Unsure || a.Verb == "ack" {
 		return
 	}
