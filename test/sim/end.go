@@ -44,10 +44,11 @@ func (w *world) mend() {
 	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
 		srv := w.servers[name]
 		srv.alive = srv.alive && srv.class != probe.Refused
+		srv.id = ""
 		w.becomes(srv, probe.OK, "")
 	}
 	for _, n := range w.nodes {
-		n.paths, n.localFault, n.well, n.fates, n.disk.full = map[string]*path{}, false, false, nil, false
+		n.paths, n.localFault, n.well, n.stalls, n.fates, n.disk.full = map[string]*path{}, false, false, 0, nil, false
 		switch {
 		case n.frozen && n.alive:
 			n.thaw()

@@ -36,7 +36,7 @@ type faultKind struct {
 var families = [...]string{"target", "network", "daemon", "store", "people", "fleet"}
 
 // faultKinds are all kinds of faults.
-var faultKinds = slices.Concat(targetFaults, networkFaults, daemonFaults, storeFaults, peopleFaults, fleetFaults)
+var faultKinds = slices.Concat(targetFaults, networkFaults, daemonFaults, storeFaults, peopleFaults, fleetFaults, tangles, betweenSteps)
 
 // places are where each kind stands among them.
 func places() map[string]int {

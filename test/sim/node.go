@@ -35,7 +35,8 @@ type node struct {
 	wallOff, monoOff time.Duration // of its clocks, from the world's
 	paths            map[string]*path
 	localFault       bool
-	well             bool // it finds everything well
+	well             bool          // it finds everything well
+	stalls           time.Duration // until when none of its conversations ends
 
 	loops   map[string]*loop
 	txns    []failover.Transact // that no worker has taken yet

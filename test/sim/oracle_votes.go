@@ -7,6 +7,7 @@ import (
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
 )
 
 // recordsVotes holds that a record shows votes on the ballots of its own operation,
@@ -90,9 +91,24 @@ func (o *oracle) soon(c *change) {
 // another name.
 func (o *oracle) otherServer(c *change) {
 	rec := c.rec
-	from, to := o.w.servers[rec.Resource+"/"+rec.From], o.w.servers[rec.Resource+"/"+rec.To]
-	if !votedOn(rec.Kind) || from == nil || to == nil || from == to || from.id == "" || from.id != to.id {
+	from, to := o.serverOf(c.n, rec.Resource+"/"+rec.From), o.serverOf(c.n, rec.Resource+"/"+rec.To)
+	if !votedOn(rec.Kind) || rec.From == rec.To || from == "" || from != to {
 		return
 	}
 	o.breaks("4", "%s of %s from %s to %s, which is the same server", rec.Kind, rec.Resource, rec.From, rec.To)
+}
+
+// serverOf is the server that an endpoint's name leads to, as it told n last.
+func (o *oracle) serverOf(n *node, endpoint string) string {
+	p := n.known.seen[endpoint]
+	if p == nil {
+		return ""
+	}
+	for _, res := range slices.Backward(p.all) {
+		if res.Class == probe.OK {
+			id, _ := res.Facts["server_id"].(string)
+			return id
+		}
+	}
+	return ""
 }
