@@ -274,7 +274,7 @@ func (w *world) rests() {
 	}
 	for _, n := range w.living() {
 		for _, name := range slices.Sorted(maps.Keys(n.loops)) {
-			if n.loops[name].examined && len(w.oracle.order) == made {
+			if n.loops[name].examined && len(w.oracle.order) == made && !w.failsBack() {
 				w.oracle.breaks("21", "%s examines %s at rest", n.name, name)
 			}
 		}

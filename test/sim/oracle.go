@@ -90,10 +90,9 @@ type known struct {
 	// reloaded is when it was last given a configuration.
 	reloaded time.Duration
 	shownAt  map[string]time.Duration // when a control was shown first, as it is
-	rewound  map[string]bool          // resources of which the store was seen to have forgotten something
-	learnt   time.Duration            // when it last learnt a newer state
-	voided   time.Duration            // when it last had to forget what it saw
-	troubled time.Duration            // when it last did not reach the store as it should
+	states   map[string]*stateSeen
+	voided   time.Duration // when it last had to forget what it saw
+	troubled time.Duration // when it last did not reach the store as it should
 }
 
 // past is what a daemon's fresh conversations with an endpoint came to, the newest last.
@@ -106,7 +105,7 @@ func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
 		opens: map[string][]opens{}, control: map[string]*standing{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
 		told: map[string][]time.Duration{}, steps: newSteps(), decided: map[string]time.Duration{}, vetoes: map[vetoKey]*ballot{}, claims: newClaims(),
-		watching: watching{standing: map[string]standingStep{}}}
+		watching: watching{standing: map[string]standingStep{}, stoodFrom: map[string]time.Duration{}}}
 }
 
 func (o *oracle) breaks(number string, format string, args ...any) {
@@ -116,7 +115,7 @@ func (o *oracle) breaks(number string, format string, args ...any) {
 // begins notes that a daemon starts.
 func (o *oracle) begins(n *node) {
 	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{},
-		shownAt: map[string]time.Duration{}, rewound: map[string]bool{}}
+		shownAt: map[string]time.Duration{}, states: map[string]*stateSeen{}}
 	n.known.begun = slices.Clone(n.cfg.Active)
 	clear(n.asked)
 }
@@ -200,7 +199,6 @@ func (o *oracle) does(n *node, _ failover.Event, effects []failover.Effect, i in
 		if i < len(effects)-1 { // who dies after it must have told what comes before it
 			o.breaks("15", "%s remembers what it saw last before %T", n.name, effects[i+1])
 		}
-		n.known.learnt = o.w.now
 	case failover.Transact:
 		o.sends(n, f)
 	case failover.Tell:

@@ -123,7 +123,7 @@ func (o *oracle) switched(c *change) {
 	o.stepsBehind(c)
 	o.committedRightly(c)
 	o.stood(c.r.Name, c.now.Operation)
-	delete(c.n.known.rewound, c.r.Name)
+	o.leads(c.n, c.r.Name, c.now)
 	o.soon(c)
 	o.otherServer(c)
 	if rec.Kind != policy.Adopt {

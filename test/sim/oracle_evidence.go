@@ -326,9 +326,13 @@ func (o *oracle) notMass(n *node, r *policy.Resource, rec failover.Record, note 
 	attached := 0
 	var bad []time.Time
 	for _, other := range n.cfg.Resources {
+		o.voids(n, other.Name)
 		s := o.w.stateOf(other.Name)
 		p := n.known.seen[other.Name+"/"+s.Attached]
 		strange := func(key string) bool { return o.w.store.Peek(key).ModifyIndex != o.ours[key] }
+		if at := n.known.local[other.Name]; at > 0 && o.w.now < at+3*time.Second {
+			return // what was seen is void, from whenever that was noticed
+		}
 		if s.Attached == "" || p == nil || slices.ContainsFunc(handleKeys(other), strange) {
 			return // who knows, for a moment
 		}

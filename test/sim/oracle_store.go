@@ -246,6 +246,7 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 		c.started = o.w.now
 	}
 	o.control[key] = c
+	o.firstStood(key, now)
 	if old.Pause != nil && now.Pause == nil {
 		o.resumed(key, was.ModifyIndex)
 	}
@@ -281,7 +282,11 @@ func (o *oracle) strange(ops []failover.Op) {
 			var now failover.Control
 			e := o.w.store.Peek(op.Key)
 			decode(e, &now)
-			o.control[op.Key] = &standing{Control: now, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+			c := &standing{Control: now, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+			if was := o.control[op.Key]; was != nil && was.Pause != nil && now.Pause != nil && *was.Pause == *now.Pause {
+				c.started = was.started
+			}
+			o.control[op.Key] = c
 		}
 	}
 }
@@ -314,8 +319,21 @@ func (o *oracle) rewound() {
 		var c failover.Control
 		e := o.w.store.Peek(key)
 		decode(e, &c)
-		o.control[key] = &standing{Control: c, index: e.ModifyIndex, landed: o.w.now, started: o.w.now}
+		o.control[key] = &standing{Control: c, index: e.ModifyIndex, landed: o.w.now, started: o.firstStood(key, c)}
 	}
+}
+
+// firstStood is when a pause was first written: a snapshot that brings it back does
+// not begin it anew.
+func (o *oracle) firstStood(key string, c failover.Control) time.Duration {
+	if c.Pause == nil {
+		return o.w.now
+	}
+	name := key + " " + c.Pause.Reason
+	if _, before := o.stoodFrom[name]; !before {
+		o.stoodFrom[name] = o.w.now
+	}
+	return o.stoodFrom[name]
 }
 
 func controls(defs []*policy.Resource) (all []string) {

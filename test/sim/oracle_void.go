@@ -69,38 +69,69 @@ func (o *oracle) resumed(key string, index uint64) {
 	}
 }
 
+// stateSeen is what a daemon was shown of a resource's state, in this life.
+type stateSeen struct {
+	index   uint64        // of what it was shown last
+	newest  failover.Seen // the newest that it was shown
+	learnt  time.Duration // when that was
+	olderAt time.Duration // when it was first shown an older one, and it was not over since
+	rewound bool          // it cannot but know that the store has forgotten something
+}
+
 // reads takes in states as the store shows them to n, and so whether he sees that
 // it went back in time.
 func (o *oracle) reads(n *node, ev failover.Answered) {
-	if !o.back || ev.Err != nil {
+	if ev.Err != nil {
 		return
 	}
-	sent := o.w.now - n.clock().Sub(ev.Sent)
-	if sent <= max(o.backAt, n.known.learnt, n.known.frozen) {
-		return // it may show the past
-	}
 	for _, e := range ev.Reply.Entries {
-		var s failover.State
-		if role(e.Key) != "state" || !decode(e, &s) {
+		if len(e.Value) == 0 || role(e.Key) != "state" {
 			continue
 		}
 		resource := resourceOf(e.Key)
-		seen := n.disk.seen[resource]
-		older := s.Epoch < seen.Epoch || s.Epoch == seen.Epoch && s.Op != seen.Op
-		switch was := n.known.rewound[resource]; {
-		case older && !was:
-			n.known.rewound[resource] = true
-			n.forgetOf(resource, o.w.now)
-		case !older && was:
-			delete(n.known.rewound, resource)
+		k := n.known.states[resource]
+		if k == nil {
+			k = &stateSeen{newest: n.disk.seen[resource]}
+			n.known.states[resource] = k
 		}
+		var s failover.State
+		if e.ModifyIndex == k.index && !o.back || !decode(e, &s) {
+			continue
+		}
+		k.index = e.ModifyIndex
+		o.shows(n, resource, k, s, o.w.now-n.clock().Sub(ev.Sent))
+	}
+}
+
+// shows takes in one state, by a reply to what was sent then.
+func (o *oracle) shows(n *node, resource string, k *stateSeen, s failover.State, sent time.Duration) {
+	if older := s.Epoch < k.newest.Epoch || s.Epoch == k.newest.Epoch && s.Op != k.newest.Op; !older {
+		if s.Epoch > k.newest.Epoch {
+			k.newest, k.learnt = failover.Seen{Epoch: s.Epoch, Op: s.Op}, o.w.now
+		}
+		k.olderAt, k.rewound = 0, false
+		return
+	}
+	if k.olderAt == 0 {
+		k.olderAt = o.w.now
+	}
+	if !k.rewound && o.back && sent > max(o.backAt, k.learnt, n.known.frozen) { // else it may show the past
+		k.rewound = true
+		n.forgetOf(resource, k.olderAt)
+	}
+}
+
+// leads takes in that n himself has led a resource to another epoch.
+func (o *oracle) leads(n *node, resource string, now failover.State) {
+	if k := n.known.states[resource]; k != nil {
+		k.newest, k.learnt, k.olderAt, k.rewound = failover.Seen{Epoch: now.Epoch, Op: now.Op}, o.w.now, 0, false
 	}
 }
 
 // notRewound holds that nobody acts on a resource whose state he has seen to be
 // older than one that he knew.
 func (o *oracle) notRewound(n *node, what, resource string) {
-	if n.known.rewound[resource] {
+	if k := n.known.states[resource]; k != nil && k.rewound {
 		o.breaks("1", "%s sends a %s of %s, and was shown that the store has forgotten what it knew", n.name, what, resource)
 	}
 }

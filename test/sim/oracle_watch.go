@@ -13,6 +13,8 @@ import (
 type watching struct {
 	troubled time.Duration // when the way to the store was last not as it should be, for everybody
 	standing map[string]standingStep
+	// stoodFrom is when each pause was first written, by its control and reason.
+	stoodFrom map[string]time.Duration
 }
 
 // standingStep is an operation as it was last written.
@@ -71,7 +73,7 @@ func (o *oracle) liesOpen(b *ballot) {
 	lasts := ballotTime(o.w.def(b.resource))
 	for _, n := range o.w.nodes {
 		at, shown := b.shown[n]
-		since := max(at, n.known.began, b.at)
+		since := max(at, n.known.began, b.at, o.backAt)
 		if n.has(b.resource) == nil || !o.untroubled(n, since) {
 			continue
 		}
