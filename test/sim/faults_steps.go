@@ -23,9 +23,10 @@ var betweenSteps = []faultKind{
 	{name: "runner dies, and it is back", family: "daemon", do: between(claiming, diesAndBack)},
 	{name: "every runner dies", family: "daemon", do: everyRunnerDies},
 	{name: "claim unanswered", family: "daemon", do: between(ending, unanswered)},
+	{name: "abort unanswered", family: "daemon", do: abortUnanswered},
 	{name: "behind when fenced", family: "daemon", do: behind},
 	{name: "fence fails", family: "daemon", do: fenceFails},
-	{name: "blind between steps", family: "daemon", do: between(ending, cutOffNow)},
+	{name: "blind between steps", family: "daemon", do: between(claiming, blindThen)},
 }
 
 const (
@@ -190,34 +191,62 @@ func everyRunnerDies(d *doing) bool {
 	return true
 }
 
-// unanswered has the next claim land, and its answer be lost, after a step that failed or not.
+// unanswered has the next claim land, and its answer be lost.
 func unanswered(d *doing, _ *policy.Resource, n *node, _ *failover.Operation) {
 	for range 1 + d.rnd.IntN(3) {
-		n.next("reply lost", 0)
+		n.fates = append(n.fates, &fate{purpose: failover.PurposeStep, kind: "reply lost", until: d.world.now + 10*time.Second})
 	}
 }
 
-// behind has no standby have applied everything when the fence is done.
+// abortUnanswered has a promotion fail, and the answer to the claim of its abort be lost.
+func abortUnanswered(d *doing) bool {
+	var all []*policy.Resource
+	for _, r := range d.stepped() {
+		if r.Steps.Has(policy.Abort) && d.attached(r) != nil {
+			all = append(all, r)
+		}
+	}
+	if len(all) == 0 {
+		return false
+	}
+	r := pick(d.rnd, all)
+	d.fails(d.attached(r), 0, d.lasts(15*time.Second, 30*time.Second))
+	over := d.world.now + 30*time.Second
+	d.atClaim = append(d.atClaim, func(_ *node, op *failover.Operation) bool {
+		if op.Step == policy.Promote {
+			d.stepFate = stepFate{"step fails", d.world.now + 3*time.Second}
+			return true
+		}
+		return d.mended || d.world.now > over
+	})
+	d.atEnd = append(d.atEnd, func(n *node, op *failover.Operation) bool {
+		if op.Step == policy.Promote && op.Ended == failover.StepFailed {
+			unanswered(d, r, n, op)
+			return true
+		}
+		return d.mended || d.world.now > over
+	})
+	return true
+}
+
+// behind has the target no longer have applied everything once its fence is claimed.
 func behind(d *doing) bool {
 	for _, r := range d.stepped() {
 		s := d.attached(r)
-		if s == nil || len(r.Steps.Require) == 0 {
+		if s == nil || len(r.Steps.Require) == 0 || !r.Steps.Has(policy.Fence) {
 			continue
 		}
-		var was []func()
-		for _, ep := range r.Endpoints {
-			if to := d.servers[r.Name+"/"+ep.Name]; to != s {
-				facts := to.facts
-				to.facts = probe.Facts{"writable": facts["writable"], "applied": false}
-				was = append(was, func() { to.facts = facts })
+		d.fails(s, 0, 50*time.Second)
+		d.atClaim = append(d.atClaim, func(_ *node, op *failover.Operation) bool {
+			to := d.servers[r.Name+"/"+op.To]
+			if to == nil || to.facts == nil || op.Step != policy.Fence || d.mended {
+				return d.mended
 			}
-		}
-		d.say("", "the standbys of %s have not applied everything", r.Name)
-		d.fails(s, 0, 40*time.Second)
-		d.until(35*time.Second, func() {
-			for _, do := range was {
-				do()
-			}
+			was := to.facts
+			to.facts = probe.Facts{"writable": was["writable"], "applied": false}
+			d.say(to.name, "has not applied everything")
+			d.until(40*time.Second, func() { to.facts = was })
+			return true
 		})
 		return true
 	}
@@ -236,13 +265,28 @@ func fenceFails(d *doing) bool {
 	return false
 }
 
-// cutOffNow cuts everybody off from the store, or only who runs the steps.
-func cutOffNow(d *doing, _ *policy.Resource, runner *node, _ *failover.Operation) {
-	for _, n := range d.living() {
-		if n != runner && d.one(2) || d.store.cut[n] {
-			continue
+// blindThen has who runs a step die, and who could take it over not reach the store
+// when the time for that has come.
+func blindThen(d *doing, _ *policy.Resource, runner *node, op *failover.Operation) {
+	d.world.later(d.lasts(2*time.Millisecond, 40*time.Millisecond), func() {
+		if runner.alive && !d.mended {
+			runner.kill()
+			d.until(time.Second, func() {
+				if !runner.alive && !runner.retired {
+					runner.start()
+				}
+			})
 		}
-		d.store.reach(n, false)
-		d.until(d.lasts(3*time.Second, 12*time.Second), func() { d.store.reach(n, true) })
-	}
+	})
+	d.until(2500*time.Millisecond, func() {
+		for _, n := range d.living() {
+			if d.store.cut[n] {
+				continue
+			}
+			d.say(n.name, "is cut off from the store")
+			d.store.reach(n, false)
+			d.until(op.Timeout+d.lasts(4*time.Second, 8*time.Second), func() { d.store.reach(n, true) })
+		}
+	})
+	d.busy(25 * time.Second)
 }

@@ -239,20 +239,28 @@ func ackedWhileChased(d *doing) bool {
 	return true
 }
 
-// probingStalls has a machine so busy that no conversation of its own ends, while
-// what is attached fails and comes back.
+// probingStalls has what is attached fail while every standby is drained, and then a
+// machine be so busy that no conversation of its own ends until the drains are over.
 func probingStalls(d *doing) bool {
 	n, r := d.machine(), d.resource()
 	s := d.attached(r)
 	if n == nil || s == nil {
 		return false
 	}
-	n.ask(failover.Command{Verb: "pause", Resource: r.Name, For: d.lasts(3*time.Second, 8*time.Second)})
-	d.fails(s, 500*time.Millisecond, d.lasts(40*time.Second, 60*time.Second))
-	lasts := d.lasts(20*time.Second, 40*time.Second)
-	d.until(d.lasts(2*time.Second, 6*time.Second), func() {
+	over := r.Judge.Sustain + d.lasts(18*time.Second, 25*time.Second)
+	for i, ep := range r.Endpoints {
+		if r.Name+"/"+ep.Name != s.name {
+			d.until(time.Duration(i)*200*time.Millisecond, func() {
+				if n.alive && !n.frozen && !n.leaving {
+					n.ask(failover.Command{Verb: "drain", Resource: r.Name, Endpoint: ep.Name, For: over})
+				}
+			})
+		}
+	}
+	d.fails(s, 900*time.Millisecond, over+20*time.Second)
+	d.until(r.Judge.Sustain+d.lasts(4*time.Second, 6*time.Second), func() {
 		d.say(n.name, "has no time for its conversations")
-		n.stalls = d.world.now + lasts
+		n.stalls = d.world.now + over
 	})
 	return true
 }
@@ -313,8 +321,8 @@ func ownFaultAndFailing(d *doing) bool {
 	return true
 }
 
-// rewoundAndFailing has the store forget what was written last, and what is
-// attached fail about then. Somebody acknowledges it.
+// rewoundAndFailing has what was attached a moment ago fail, and the store go back to
+// that moment. Somebody acknowledges it.
 func rewoundAndFailing(d *doing) bool {
 	r, w := d.resource(), d.world
 	s, snapshot := d.attached(r), d.store.Clone()
@@ -322,29 +330,24 @@ func rewoundAndFailing(d *doing) bool {
 		return false
 	}
 	d.machine().ask(failover.Command{Verb: "switchover", Resource: r.Name})
-	d.until(d.lasts(3*time.Second, 5*time.Second), func() {
+	after := d.lasts(3*time.Second, 6*time.Second)
+	d.fails(s, after-d.lasts(0, 2*time.Second), d.lasts(12*time.Second, 20*time.Second))
+	d.until(after, func() {
 		last := w.store.Last()
 		w.store.Restore(snapshot)
 		w.store.Skip(last)
 		w.store.restored++
-		w.say("store", "is restored to what it held some seconds ago")
+		w.say("store", "is restored to what it held %v ago", after)
 		w.oracle.rewound()
 		w.store.wakeAll()
-		failing := d.servers[r.Name+"/"+d.stateOf(r.Name).Attached]
-		if failing == nil || failing.class != probe.OK {
-			return
-		}
-		began := d.lasts(0, 4*time.Second)
-		d.fails(failing, began, d.lasts(8*time.Second, 20*time.Second))
-		d.until(began+d.lasts(500*time.Millisecond, 4*time.Second), func() {
-			for _, n := range d.living() {
-				if !n.frozen && !n.leaving {
-					n.ask(failover.Command{Verb: "ack", Resource: r.Name})
-				}
-			}
-		})
 	})
-	d.busy(25 * time.Second)
+	d.until(after+d.lasts(500*time.Millisecond, 3*time.Second), func() {
+		for _, n := range d.living() {
+			if !n.frozen && !n.leaving {
+				n.ask(failover.Command{Verb: "ack", Resource: r.Name})
+			}
+		}
+	})
 	return true
 }
 

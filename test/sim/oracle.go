@@ -90,6 +90,7 @@ type known struct {
 	// reloaded is when it was last given a configuration.
 	reloaded time.Duration
 	shownAt  map[string]time.Duration // when a control was shown first, as it is
+	pinged   map[string]time.Time     // when a held session last answered
 	states   map[string]*stateSeen
 	voided   time.Duration // when it last had to forget what it saw
 	troubled time.Duration // when it last did not reach the store as it should
@@ -115,7 +116,7 @@ func (o *oracle) breaks(number string, format string, args ...any) {
 // begins notes that a daemon starts.
 func (o *oracle) begins(n *node) {
 	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{},
-		shownAt: map[string]time.Duration{}, states: map[string]*stateSeen{}}
+		shownAt: map[string]time.Duration{}, states: map[string]*stateSeen{}, pinged: map[string]time.Time{}}
 	n.known.begun = slices.Clone(n.cfg.Active)
 	clear(n.asked)
 }
@@ -172,6 +173,9 @@ func (n *node) forgetBad() {
 
 func (o *oracle) observed(n *node, ev failover.Observed) {
 	res := ev.Result
+	if res.Kind == probe.Session && res.Class == probe.OK {
+		n.known.pinged[ev.Resource+"/"+ev.Endpoint] = res.Ended
+	}
 	if res.Kind == probe.Session || res.Began.Before(n.known.void) {
 		return
 	}

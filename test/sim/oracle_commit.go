@@ -126,6 +126,7 @@ func (o *oracle) switched(c *change) {
 	o.leads(c.n, c.r.Name, c.now)
 	o.soon(c)
 	o.otherServer(c)
+	o.inPace(c)
 	if rec.Kind != policy.Adopt {
 		o.recordsVotes(rec)
 		o.byBallot(c)

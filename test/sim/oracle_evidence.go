@@ -205,7 +205,11 @@ func (o *oracle) notDown(n *node, r *policy.Resource, rec failover.Record) strin
 	if !rec.Automatic {
 		return ""
 	}
-	if old := n.clock().Sub(all[len(all)-1].Ended); old > policy.Silence(max(r.Pace.Interval, r.Pace.FreshInterval), r.Endpoints[0].Target.Timeout)+time.Second {
+	last := all[len(all)-1].Ended
+	if pinged := n.known.pinged[r.Name+"/"+rec.From]; pinged.After(last) {
+		last = pinged
+	}
+	if old := n.clock().Sub(last); old > policy.Silence(r.Pace.Interval, r.Endpoints[0].Target.Timeout)+time.Second {
 		return fmt.Sprintf("nothing was seen of it for %v", old)
 	}
 	bad, soft := 0, 0

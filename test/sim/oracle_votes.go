@@ -112,3 +112,20 @@ func (o *oracle) serverOf(n *node, endpoint string) string {
 	}
 	return ""
 }
+
+// inPace holds that one observer alone never goes beyond the pace: what he has sent
+// to the store counts as made.
+func (o *oracle) inPace(c *change) {
+	if len(o.w.names) > 1 || o.back || !c.rec.Automatic || c.rec.Kind == policy.Bootstrap || len(c.rec.Steps) > 0 || c.n.known.began > o.w.now-time.Minute {
+		return
+	}
+	made := 0
+	for _, m := range o.order {
+		if m.Automatic && m.Kind != policy.Bootstrap && o.w.now-m.at < 57*time.Second {
+			made++
+		}
+	}
+	if made > policy.PaceLimit+2 {
+		o.breaks("11", "%s of %s is the %dth within the minute: they were all sent before the first was answered", c.rec.Kind, c.r.Name, made)
+	}
+}

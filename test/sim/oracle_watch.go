@@ -7,6 +7,7 @@ import (
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
 )
 
 // watching is what stands in the store, and for how long it may.
@@ -149,35 +150,39 @@ func (o *oracle) crowded(n *node) {
 // opensAnew holds that a switch that was vetoed is not asked for again, by who
 // opened that ballot, before half a minute is over or something has changed for him.
 func (o *oracle) opensAnew(n *node, b *ballot) {
+	const before = 3 * time.Second
 	was := o.vetoes[vetoKey{b.resource, n}]
-	if was == nil || was.life != n.life || b.Kind != policy.Failover || o.w.now-was.at > 28*time.Second || !o.untroubled(n, was.at-12*time.Second) {
+	if was == nil || was.life != n.life || b.Kind != policy.Failover || o.w.now-was.at > 28*time.Second || !o.untroubled(n, was.at-before) {
 		return
 	}
-	if b.indexes[stateKey(b.resource)] != was.indexes[stateKey(b.resource)] || n.known.voided > was.at-12*time.Second || n.known.local[b.resource] > was.at-12*time.Second {
+	since := was.at - before
+	if b.indexes[stateKey(b.resource)] != was.indexes[stateKey(b.resource)] || n.known.voided > since || n.known.local[b.resource] > since || o.ordersChange(b.resource, was.at) {
 		return
 	}
-	for _, key := range []string{controlAll, controlKey(b.resource)} {
-		if c := o.control[key]; c != nil && (c.landed > was.at || c.Pause != nil && c.Pause.For > 0) {
-			return
-		}
-		if c := o.control[key]; c != nil && slices.ContainsFunc(c.Drained, func(d failover.Order) bool { return d.For > 0 }) {
-			return
-		}
-	}
-	from := n.clock().Add(was.at - 12*time.Second - o.w.now)
 	for _, ep := range n.has(b.resource).Endpoints {
 		p := n.known.seen[b.resource+"/"+ep.Name]
 		if p == nil {
 			return
 		}
-		recent := p.since(n, o.w.now-n.clock().Sub(from))
-		for _, res := range recent {
-			if res.Class != recent[0].Class {
-				return
-			}
+		from, class := since, probe.OK
+		if ep.Name == b.Attached { // it was down then
+			from, class = was.at, sawOf(was.Vote, b.Attached).Class
+		}
+		if slices.ContainsFunc(p.since(n, from), func(res probe.Result) bool { return res.Class != class }) {
+			return
 		}
 	}
 	o.breaks("21", "%s opens another ballot of %s %v after %s had vetoed the last one, and nothing has changed", n.name, b.resource, o.w.now-was.at, was.vetoed)
+}
+
+// ordersChange reports whether people's standing orders changed after that moment,
+// or may have come to an end by themselves.
+func (o *oracle) ordersChange(resource string, after time.Duration) bool {
+	return slices.ContainsFunc([]string{controlAll, controlKey(resource)}, func(key string) bool {
+		c := o.control[key]
+		ends := func(d failover.Order) bool { return d.For > 0 }
+		return c != nil && (c.landed > after || c.Pause != nil && ends(*c.Pause) || slices.ContainsFunc(c.Drained, ends))
+	})
 }
 
 // vetoKey is of whose ballot on which resource.
