@@ -18,6 +18,7 @@ func (w *world) end() {
 	w.tidy()
 	w.settled()
 	w.oracle.learnt()
+	w.runUntil(30*time.Second, func() bool { return w.oracle.untold() == nil }) // who claimed to tell may be gone
 	w.oracle.switchesTold()
 	w.oracle.stepsOver()
 	w.rests()

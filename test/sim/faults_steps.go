@@ -153,7 +153,7 @@ func diesAndBack(d *doing, r *policy.Resource, n *node, op *failover.Operation) 
 			})
 		}
 	})
-	d.busy(25 * time.Second)
+	d.busy(30 * time.Second)
 }
 
 // everyRunnerDies has whoever runs a step die in the middle of it, again and again.
@@ -285,8 +285,8 @@ func blindThen(d *doing, _ *policy.Resource, runner *node, op *failover.Operatio
 			}
 			d.say(n.name, "is cut off from the store")
 			d.store.reach(n, false)
-			d.until(op.Timeout+d.lasts(4*time.Second, 8*time.Second), func() { d.store.reach(n, true) })
+			d.until(op.Timeout+d.lasts(10*time.Second, 18*time.Second), func() { d.store.reach(n, true) })
 		}
 	})
-	d.busy(25 * time.Second)
+	d.busy(30 * time.Second)
 }

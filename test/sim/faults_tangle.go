@@ -472,7 +472,7 @@ func openerDies(d *doing) bool {
 // allAtOnce takes down everything that is attached in one moment, with a store
 // that takes its time.
 func allAtOnce(d *doing) bool {
-	d.store.slow = d.lasts(150*time.Millisecond, 700*time.Millisecond)
+	d.store.slow = d.lasts(20*time.Millisecond, pick(d.rnd, []time.Duration{100 * time.Millisecond, 500 * time.Millisecond}))
 	d.until(20*time.Second, func() { d.store.slow, d.store.disturbed = 0, d.world.now })
 	for _, r := range d.defs {
 		if s := d.attached(r); s != nil {

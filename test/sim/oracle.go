@@ -106,7 +106,7 @@ func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
 		opens: map[string][]opens{}, control: map[string]*standing{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
 		told: map[string][]time.Duration{}, steps: newSteps(), decided: map[string]time.Duration{}, vetoes: map[vetoKey]*ballot{}, claims: newClaims(),
-		watching: watching{standing: map[string]standingStep{}, stoodFrom: map[string]time.Duration{}}}
+		watching: watching{standing: map[string]standingStep{}, over: map[string]time.Duration{}, stoodFrom: map[string]time.Duration{}}}
 }
 
 func (o *oracle) breaks(number string, format string, args ...any) {

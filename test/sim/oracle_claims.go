@@ -34,8 +34,12 @@ func (o *oracle) claimSent(n *node, t failover.Transact) {
 		}
 	}
 	op := s.Operation
-	if op == nil || op.Ended != "" || o.claims.sent[op.Claim] {
-		return // the end of a step, or of all; or it is sent again, unchanged
+	if op == nil {
+		o.endSent(n, resource)
+		return
+	}
+	if op.Ended != "" || o.claims.sent[op.Claim] {
+		return // the end of a step; or it is sent again, unchanged
 	}
 	o.claims.sent[op.Claim] = true
 	if silent := o.w.now - n.known.heard; silent > 2200*time.Millisecond && op.Step != policy.Abort {
@@ -59,6 +63,23 @@ func (o *oracle) claimSent(n *node, t failover.Transact) {
 	if why := o.inVain(n, r, s); why != "" {
 		o.breaks("7", "%s claims %s of %s in vain: %s", n.name, op.Step, resource, why)
 	}
+}
+
+// endSent judges the end of an operation when it is decided on: nobody gives up what
+// another one runs, or ran, as long as he does not see how it stands.
+func (o *oracle) endSent(n *node, resource string) {
+	u := o.w.stateOf(resource).Operation
+	if u == nil || o.claims.sent["over "+u.Claim+n.name] {
+		return
+	}
+	o.claims.sent["over "+u.Claim+n.name] = true
+	if u.Runner == n.name && u.Ended == "" && o.claims.landed[u.Claim] >= n.known.began {
+		return // it is his own step that ended so
+	}
+	if silent := o.w.now - n.known.heard; silent > 2200*time.Millisecond {
+		o.breaks("6", "%s gives up the %s of %s to %s although the store has been silent for %v", n.name, u.Kind, resource, u.To, silent)
+	}
+	o.notRewound(n, "end of "+u.Step, resource)
 }
 
 // inVain says why a further step is begun for a switch that would be refused:
@@ -133,59 +154,12 @@ func (o *oracle) fires(waiting *[]stepMoment, n *node, op *failover.Operation) {
 // stepMoment is what waits for a moment of an operation; it reports whether this was it.
 type stepMoment func(n *node, op *failover.Operation) bool
 
-// givenUp notes that an operation ended because its fence failed, and holds that
-// none does for the only reason that what was fenced answers again.
+// givenUp notes that an operation ended because its fence failed.
 func (o *oracle) givenUp(c *change, key vetoKey) {
 	was := c.old.Operation
-	if o.nothingAgainst(c, was) {
-		o.breaks("7", "%s gives up the %s of %s to %s: %s is fenced, and nothing speaks against it but that it answers again", c.n.name, was.Kind, c.r.Name, was.To, was.From)
-	}
 	if was.Step == policy.Fence && o.claims.bad[was.ID+policy.Fence] == c.n {
 		o.claims.failed[key], o.claims.lives[key] = o.w.now, c.n.life
 	}
-}
-
-// nothingAgainst reports whether an operation that is given up could have gone on,
-// as far as anybody could know: what it leaves is fenced, where it leads is well and
-// fit for everybody, and nobody stood in its way.
-func (o *oracle) nothingAgainst(c *change, op *failover.Operation) bool {
-	key := c.r.Name + "/" + op.To
-	to, from, r := o.w.servers[key], o.w.servers[c.r.Name+"/"+op.From], c.r
-	since := o.w.now - 12*time.Second
-	if at, ok := o.claims.landed[op.Claim]; ok {
-		since = min(since, at-time.Second)
-	}
-	switch {
-	case o.back || to == nil || from == nil || from.class != probe.OK || to.class != probe.OK || c.old.Fenced == 0 || c.old.Fenced != c.old.Epoch || op.Epoch != c.old.Epoch:
-		return false
-	case op.Ended != failover.StepOK || op.Step == policy.Abort || op.Hash != r.Hash(c.n.cfg.Observers) || o.ordersChange(r.Name, since) || r.Mode == policy.Observe:
-		return false
-	case op.Step == policy.Fence && len(policy.Unmet(r.Steps.Require, to.facts)) > 0, !r.Steps.Has(policy.Promote) && len(policy.Unmet(r.Require, to.facts)) > 0:
-		return false
-	case slices.ContainsFunc(c.old.Taints, func(t failover.Taint) bool { return t.Endpoint == op.To }), len(c.old.Recent) > 2, len(o.w.defs) > 3:
-		return false // it may be damped, or wait for a mass failure
-	}
-	for _, k := range []string{controlAll, controlKey(r.Name)} {
-		if s := o.control[k]; s != nil && (s.Pause != nil || len(s.Drained) > 0) {
-			return false
-		}
-	}
-	for _, h := range handleKeys(r) {
-		if o.w.store.Peek(h).ModifyIndex != o.ours[h] {
-			return false
-		}
-	}
-	for _, n := range o.w.living() {
-		p := n.known.seen[key]
-		if !o.untroubled(n, since) || n.known.voided > since || n.known.local[r.Name] > since || p == nil {
-			return false
-		}
-		recent := p.since(n, since)
-		if len(recent) == 0 || slices.ContainsFunc(recent, func(res probe.Result) bool { return res.Class != probe.OK }) {
-			return false
-		}
-	}
-	return len(o.w.living()) == len(o.w.names)
 }
 
 // tooSoon holds that who has just seen a step fail does not begin the same switch

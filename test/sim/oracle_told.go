@@ -122,15 +122,23 @@ func switchKey(m *landing) string {
 	return fmt.Sprintf("%s/%d.%s", m.Resource, m.Epoch, m.Kind)
 }
 
-// switchesTold holds that every switch was told by somebody, whatever became of
-// its observer.
-func (o *oracle) switchesTold() {
+// untold is a switch that was not told by anybody yet; nil: all were.
+func (o *oracle) untold() *landing {
 	for _, m := range o.order {
 		if m.forgot || o.back || m.Kind == policy.Adopt && (m.From == "" || m.From == m.To) {
 			continue
 		}
 		if len(o.told[switchKey(m)]) == 0 {
-			o.breaks("15", "the %s of %s to %s was made, and nobody ever told: no %s", m.Kind, m.Resource, m.To, switchKey(m))
+			return m
 		}
+	}
+	return nil
+}
+
+// switchesTold holds that every switch was told by somebody, whatever became of
+// its observer.
+func (o *oracle) switchesTold() {
+	if m := o.untold(); m != nil {
+		o.breaks("15", "the %s of %s to %s was made, and nobody ever told: no %s", m.Kind, m.Resource, m.To, switchKey(m))
 	}
 }

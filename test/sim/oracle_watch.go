@@ -14,6 +14,7 @@ import (
 type watching struct {
 	troubled time.Duration // when the way to the store was last not as it should be, for everybody
 	standing map[string]standingStep
+	over     map[string]time.Duration // when a resource's operation was last over
 	// stoodFrom is when each pause was first written, by its control and reason.
 	stoodFrom map[string]time.Duration
 }
@@ -37,6 +38,9 @@ func (o *oracle) watch() {
 		}
 		for _, resource := range slices.Sorted(maps.Keys(o.watching.standing)) {
 			o.stands(resource, o.watching.standing[resource])
+		}
+		for _, r := range o.w.defs {
+			o.staysFenced(r)
 		}
 		o.watch()
 	})
@@ -97,6 +101,9 @@ func (o *oracle) sameNameTwice(name string) bool {
 // stood notes how an operation was left by a write of state.
 func (o *oracle) stood(resource string, op *failover.Operation) {
 	if op == nil {
+		if _, stood := o.watching.standing[resource]; stood {
+			o.watching.over[resource] = o.w.now
+		}
 		delete(o.watching.standing, resource)
 		return
 	}
