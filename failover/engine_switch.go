@@ -94,7 +94,7 @@ func (e *Engine) age(now time.Time, r *resource) {
 // examine has suspects looked at closely, and the standbys with them. An
 // endpoint that is in trouble, and answers, is never hammered.
 func (e *Engine) examine(r *resource) {
-	trouble := r.want != nil || r.ballot != nil || r.confirm != nil
+	trouble := r.want != nil || r.ballot != nil || r.confirm != nil || r.state.Operation != nil // whose target has to be seen between its steps
 	if r.attached >= 0 {
 		v := r.endpoints[r.attached].verdict
 		trouble = trouble || (v.State == policy.Suspect && closely(v, r)) || (v.State == policy.Down && r.hold == nil)
