@@ -25,6 +25,7 @@ func (w *world) end() {
 	w.fails()
 	w.oracle.learnt()
 	w.oracle.stepsOver()
+	w.sessionsEnd()
 }
 
 // mend ends every fault.
@@ -45,7 +46,7 @@ func (w *world) mend() {
 	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
 		srv := w.servers[name]
 		srv.alive = srv.alive && srv.class != probe.Refused
-		srv.id = ""
+		srv.id, srv.writes = "", probe.None
 		w.becomes(srv, probe.OK, "")
 	}
 	for _, n := range w.nodes {

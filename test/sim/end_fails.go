@@ -92,6 +92,29 @@ func (w *world) switches(r *policy.Resource, srv *server, c probe.Class) {
 	w.run(4 * time.Second)
 }
 
+// sessionsEnd has somebody end the sessions that are held with servers that are well,
+// and holds that nobody believes anything else of them: every conversation is well.
+func (w *world) sessionsEnd() {
+	state := func(n *node, r *policy.Resource, ep string) policy.State {
+		for _, e := range w.statusOf(n, r.Name).Endpoints {
+			if e.Name == ep {
+				return e.State
+			}
+		}
+		return policy.Unknown
+	}
+	for _, r := range w.defs {
+		for _, ep := range r.Endpoints {
+			for _, l := range slices.Clone(w.servers[r.Name+"/"+ep.Name].sessions) {
+				was := state(l.n, r, ep.Name)
+				if l.lost(); was == policy.Up && state(l.n, r, ep.Name) != policy.Up {
+					w.breaks("liveness", "%s finds %s/%s %s only because a session ended; every conversation with it is well", l.n.name, r.Name, ep.Name, state(l.n, r, ep.Name))
+				}
+			}
+		}
+	}
+}
+
 // explain is what each observer says of a resource.
 func (w *world) explain(resource string) (text string) {
 	for _, n := range w.living() {

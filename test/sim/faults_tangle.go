@@ -28,6 +28,7 @@ var tangles = []faultKind{
 	{name: "asked of a flapping one", family: "people", do: askedOfAFlapping},
 	{name: "adopt on its way", family: "people", do: adoptOnItsWay},
 	{name: "opener dies", family: "fleet", do: openerDies},
+	{name: "writes fail", family: "target", do: writesFail},
 	{name: "all at once", family: "fleet", do: allAtOnce},
 }
 
@@ -52,8 +53,10 @@ func (w *world) drawTangle(storm bool) {
 	case rnd.IntN(3) > 0:
 	case len(stepped) > 0 && rnd.IntN(4) > 0:
 		add(placeOfTangles() + len(tangles) + rnd.IntN(len(betweenSteps)))
+	case rnd.IntN(8) == 0 && w.drawWrites():
+		add(w.places["writes fail"])
 	default:
-		add(placeOfTangles() + rnd.IntN(len(tangles)-1))
+		add(placeOfTangles() + rnd.IntN(len(tangles)-2))
 	}
 }
 
@@ -145,17 +148,6 @@ func disputed(d *doing) bool {
 	return true
 }
 
-func drainedAndFailing(d *doing) bool {
-	r, n := d.resource(), d.machine()
-	s, ep := d.attached(r), d.standby(r)
-	if n == nil || s == nil || ep == "" {
-		return false
-	}
-	n.ask(failover.Command{Verb: "drain", Resource: r.Name, Endpoint: ep})
-	d.fails(s, d.lasts(500*time.Millisecond, 3*time.Second), d.lasts(6*time.Second, 20*time.Second))
-	return true
-}
-
 // shortOfIt has a standby lack what a target has to show, and what is attached fail.
 func shortOfIt(d *doing) bool {
 	r := d.resource()
@@ -209,36 +201,6 @@ func oneServerTwice(d *doing) bool {
 	return true
 }
 
-// ackedWhileChased takes down whatever a resource is attached to, again and again,
-// and somebody acknowledges in the middle of it.
-func ackedWhileChased(d *doing) bool {
-	r, n := d.resource(), d.machine()
-	for _, other := range d.defs { // best of all where nothing is tainted
-		if !other.Protocol.Traits.Taints {
-			r = other
-		}
-	}
-	if n == nil {
-		return false
-	}
-	gap := r.Judge.Sustain + r.Pace.Interval + d.lasts(1500*time.Millisecond, 3*time.Second)
-	for i := range 7 {
-		d.until(time.Duration(i)*gap, func() {
-			if s := d.attached(r); s != nil {
-				d.becomes(s, probe.Refused, "")
-				d.until(gap*3/4, func() { d.becomes(s, probe.OK, "") })
-			}
-		})
-	}
-	d.until(3*gap-100*time.Millisecond, func() {
-		if n.alive && !n.frozen && !n.leaving {
-			n.ask(failover.Command{Verb: "ack", Resource: r.Name})
-		}
-	})
-	d.busy(8 * gap)
-	return true
-}
-
 // probingStalls has what is attached fail while every standby is drained, and then a
 // machine be so busy that no conversation of its own ends until the drains are over.
 func probingStalls(d *doing) bool {
@@ -279,28 +241,6 @@ func namedOtherwise(d *doing) bool {
 	lasts := d.lasts(8*time.Second, 20*time.Second)
 	d.fails(s, time.Second, lasts)
 	d.until(time.Second+lasts, func() { *odd.path(s) = path{} })
-	return true
-}
-
-// pausedAndFailing has what is attached fail under a pause that soon ends.
-func pausedAndFailing(d *doing) bool {
-	r, n := d.resource(), d.machine()
-	s := d.attached(r)
-	if n == nil || s == nil {
-		return false
-	}
-	c := failover.Command{Verb: "pause", Resource: r.Name}
-	after := r.Judge.Sustain + d.lasts(3*time.Second, 6*time.Second)
-	if d.one(2) {
-		c.For = after
-	}
-	n.ask(c)
-	d.fails(s, 300*time.Millisecond, after+d.lasts(100*time.Millisecond, 12*time.Second))
-	d.until(after, func() {
-		if c.For == 0 && n.alive && !n.frozen && !n.leaving {
-			n.ask(failover.Command{Verb: "resume", Resource: r.Name})
-		}
-	})
 	return true
 }
 
@@ -348,89 +288,6 @@ func rewoundAndFailing(d *doing) bool {
 			}
 		}
 	})
-	return true
-}
-
-// restartedUnderAPause has what was left be restarted while nobody may judge.
-func restartedUnderAPause(d *doing) bool {
-	r, n := d.resource(), d.machine()
-	for _, other := range d.defs {
-		if other.Protocol.Traits.RestartClears {
-			r = other
-		}
-	}
-	s := d.attached(r)
-	if n == nil || s == nil {
-		return false
-	}
-	d.becomes(s, probe.Refused, "")
-	d.until(r.Judge.Sustain+d.lasts(2*time.Second, 4*time.Second), func() {
-		if n.alive && !n.frozen && !n.leaving {
-			n.ask(failover.Command{Verb: "pause", Resource: r.Name})
-		}
-		d.until(d.lasts(500*time.Millisecond, 2*time.Second), func() { d.becomes(s, probe.OK, "") })
-	})
-	d.busy(25 * time.Second)
-	return true
-}
-
-// ledAndFailing has somebody lead the handles to a standby that fails at once: not
-// everybody knows yet what is attached.
-func ledAndFailing(d *doing) bool {
-	r := d.resource()
-	ep := d.standby(r)
-	i := r.Endpoint(ep)
-	if i < 0 || d.attached(r) == nil {
-		return false
-	}
-	to := d.servers[r.Name+"/"+ep]
-	d.fails(to, 0, d.lasts(8*time.Second, 20*time.Second))
-	d.until(r.Judge.Sustain+d.lasts(500*time.Millisecond, 3*time.Second), func() {
-		for _, h := range r.Handles {
-			d.say("ada", "writes %s with the store's own tool", h.Key)
-			d.store.write(failover.Op{Verb: failover.Set, Key: h.Key, Value: []byte(h.Values[i].Reveal())})
-		}
-	})
-	return true
-}
-
-// askedOfAFlapping has somebody ask for a switch to an endpoint that comes and goes.
-func askedOfAFlapping(d *doing) bool {
-	r, n := d.resource(), d.machine()
-	ep := d.standby(r)
-	if n == nil || ep == "" {
-		return false
-	}
-	s := d.servers[r.Name+"/"+ep]
-	class := pick(d.rnd, []probe.Class{probe.Refused, probe.Overloaded, probe.TLS})
-	d.becomes(s, class, "")
-	d.until(300*time.Millisecond, func() {
-		if n.alive && !n.frozen && !n.leaving {
-			n.ask(failover.Command{Verb: pick(d.rnd, []string{"switchover", "failover"}), Resource: r.Name, Endpoint: ep})
-		}
-	})
-	lasts := d.lasts(9*time.Second, 20*time.Second)
-	d.until(lasts, func() { d.becomes(s, probe.OK, "") })
-	d.busy(lasts + 3*time.Second)
-	return true
-}
-
-// adoptOnItsWay has somebody say what foreign handles are, and that be long on its way.
-func adoptOnItsWay(d *doing) bool {
-	r, n := d.resource(), d.machine()
-	if n == nil {
-		return false
-	}
-	h := r.Handles[0]
-	d.store.write(failover.Op{Verb: failover.Set, Key: h.Key, Value: []byte("mysql://app:secret@nobody.internal:3306/orders")})
-	d.until(d.lasts(1500*time.Millisecond, 3*time.Second), func() {
-		if !n.alive || n.frozen || n.leaving {
-			return
-		}
-		n.fates = append(n.fates, &fate{purpose: failover.PurposeAdopt, kind: "applied late", late: d.lasts(2100*time.Millisecond, 8*time.Second), until: d.world.now + 2*time.Second})
-		n.ask(failover.Command{Verb: "adopt", Resource: r.Name, Endpoint: r.Endpoints[0].Name})
-	})
-	d.busy(12 * time.Second)
 	return true
 }
 

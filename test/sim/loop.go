@@ -20,7 +20,8 @@ type loop struct {
 	stopped bool
 
 	session  bool
-	boot     int // of the server, when the session was opened
+	writes   bool // it may write
+	boot     int  // of the server, when the session was opened
 	examined bool
 	hinted   bool
 	hintAt   time.Duration

@@ -102,7 +102,11 @@ func (o *oracle) votes(n *node, r *policy.Resource, v failover.Vote) {
 				bad++
 			}
 		}
+		deep := b.Talk == probe.Write && saw.Endpoint == b.Attached // which the other conversations say nothing of
 		switch {
+		case deep && saw.State == policy.Up && n.known.wrote[b.resource+"/"+saw.Endpoint].Before(n.clock().Add(since-o.w.now)):
+			o.breaks("2", "%s votes %s/%s up, where its writes are asked about, and none of them was well since the opening", n.name, b.resource, saw.Endpoint)
+		case deep:
 		case saw.State == policy.Down && bad < r.Judge.Bad:
 			o.breaks("2", "%s votes %s/%s down after %d bad conversations since the opening: %s", n.name, b.resource, saw.Endpoint, bad, tail(fresh))
 		case saw.State == policy.Up && (len(fresh) == 0 || fresh[len(fresh)-1].Class != probe.OK):
@@ -171,7 +175,9 @@ func (o *oracle) commits(n *node, r *policy.Resource, t failover.Transact) {
 	if r.Mode == policy.Observe && !forced("observe") {
 		note("1", "%s of %s, which is only observed", rec.Kind, r.Name)
 	}
-	if rec.Kind == policy.Failover && !fenced && !(forced("class") && forced("quorum")) {
+	b := o.open[r.Name]
+	written := b != nil && b.Op == rec.Op && b.Talk == probe.Write // it rests on writes
+	if rec.Kind == policy.Failover && !fenced && !written && !(forced("class") && forced("quorum")) {
 		if why := o.notDown(n, r, rec); why != "" {
 			note("2", "failover of %s from %s: %s", r.Name, rec.From, why)
 		}

@@ -183,13 +183,16 @@ func (o *oracle) opensAnew(n *node, b *ballot) {
 }
 
 // ordersChange reports whether people's standing orders changed after that moment,
-// or may have come to an end by themselves.
+// those of other resources too, or may have come to an end by themselves.
 func (o *oracle) ordersChange(resource string, after time.Duration) bool {
-	return slices.ContainsFunc([]string{controlAll, controlKey(resource)}, func(key string) bool {
-		c := o.control[key]
-		ends := func(d failover.Order) bool { return d.For > 0 }
-		return c != nil && (c.landed > after || c.Pause != nil && ends(*c.Pause) || slices.ContainsFunc(c.Drained, ends))
-	})
+	ends := func(d failover.Order) bool { return d.For > 0 }
+	for key, c := range o.control {
+		mine := key == controlAll || key == controlKey(resource)
+		if c.landed > after || mine && (c.Pause != nil && ends(*c.Pause) || slices.ContainsFunc(c.Drained, ends)) {
+			return true
+		}
+	}
+	return false
 }
 
 // vetoKey is of whose ballot on which resource.
