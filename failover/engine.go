@@ -117,6 +117,7 @@ type resource struct {
 	cast      *Vote            // what this one voted last on another's ballot
 	litter    time.Time        // since when votes lie around whose ballot is closed
 	refusal   *policy.Decision // of the last ballot that came to nothing, while it is wanted on
+	refused   *wish            // that ballot's: what it came to is no answer to what is asked for later
 	ballots   []time.Time      // opened within the last minute
 	nextTry   time.Time
 	evidence  int // raised whenever a verdict, a control or the configuration changes

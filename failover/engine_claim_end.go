@@ -171,8 +171,12 @@ func (g *ending) claim(all claims) (entry Entry, c Claim) {
 	return Entry{}, Claim{}
 }
 
-// inherit takes over to tell an end from an observer who is gone.
+// inherit takes over to tell an end from an observer who is gone, under the key
+// that he gave the outage: people know no other.
 func (e *Engine) inherit(g *ending, entry Entry, c Claim) {
+	if g.notice.Outage != "" && c.Outage != "" && c.Outage != g.notice.Outage {
+		e.sameOutage(g.notice.Resource, g.notice.Outage, c.Outage)
+	}
 	c.By, c.ID, c.Told = e.cfg.Observer, e.id(), true
 	g.flying = true
 	e.transact(&request{purpose: PurposeNotice, then: func(now time.Time, ev Answered) {

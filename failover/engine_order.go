@@ -139,7 +139,7 @@ func (e *Engine) pursueOrder(now time.Time, r *resource, w *wish) {
 	shut := e.shut(s, d)
 	late := !now.Before(w.deadline) && e.holds(RuleQueue)
 	switch {
-	case r.refusal != nil: // the others have spoken
+	case r.refusal != nil && r.refused == w: // the others have spoken
 		d, r.refusal, r.want = *r.refusal, nil, nil
 		e.answer(w.order, refusal(r, w, d, d.Closed()))
 		e.consider(now, r)

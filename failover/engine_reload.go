@@ -87,6 +87,7 @@ func (r *resource) inherit(was *resource, now time.Time) {
 	r.evidence = was.evidence + 1
 	r.hold, r.outage, r.decision, r.vote = was.hold, was.outage, was.decision, was.vote
 	r.observed, r.paused, r.local, r.ackAt, r.alien, r.litter = was.observed, was.paused, was.local, was.ackAt, was.alien, was.litter
+	r.tree = was.tree // else votes that are swept away next would seem to be there still, and be swept for ever
 	r.state, r.votedOn = was.state, was.votedOn
 	r.task, r.opSeen, r.opSince, r.voided, r.stepPause = was.task, was.opSeen, was.opSince, was.voided, was.stepPause
 	r.stepRetry, r.stepGate, r.stepWhy = was.stepRetry, was.stepGate, was.stepWhy

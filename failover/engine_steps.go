@@ -88,10 +88,10 @@ func (e *Engine) operate(now time.Time, r *resource) bool {
 	}
 	switch t := r.task; {
 	case t != nil && t.outcome == nil: // our own command is awaited, come what may
+	case now.Before(r.stepPause): // also the end of a step: each try would be refused at once
+		r.wake = r.stepPause
 	case t != nil && t.claim == op.Claim && op.Ended == "":
 		e.endStep(now, r, op, t)
-	case now.Before(r.stepPause):
-		r.wake = r.stepPause
 	case e.adoptDue(now, r):
 	default:
 		r.task = nil

@@ -388,7 +388,7 @@ func (e *Engine) refused(now time.Time, r *resource, d policy.Decision) {
 	if len(e.cfg.Observers) == 1 {
 		return
 	}
-	r.refusal = &d
+	r.refusal, r.refused = &d, r.ballot.wish
 	if !e.vetoed(r) && len(r.ballot.votes) < e.others() {
 		r.nextTry = minTime(r.nextTry, now.Add(ballotTime(r)))
 	}

@@ -63,6 +63,7 @@ func (w *world) draw() {
 	if storm {
 		w.plan = append(w.plan[:min(1, len(w.plan))], fault{4 * time.Second, w.places["storm"], w.rnd.Uint64(), false})
 	}
+	w.drawTangle(storm)
 }
 
 // chance draws one of the values, each followed by its weight.

@@ -18,12 +18,14 @@ func (w *world) end() {
 	w.tidy()
 	w.settled()
 	w.oracle.learnt()
+	w.runUntil(30*time.Second, func() bool { return w.oracle.untold() == nil }) // who claimed to tell may be gone
 	w.oracle.switchesTold()
 	w.oracle.stepsOver()
 	w.rests()
 	w.fails()
 	w.oracle.learnt()
 	w.oracle.stepsOver()
+	w.sessionsEnd()
 }
 
 // mend ends every fault.
@@ -44,10 +46,11 @@ func (w *world) mend() {
 	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
 		srv := w.servers[name]
 		srv.alive = srv.alive && srv.class != probe.Refused
+		srv.id, srv.writes = "", probe.None
 		w.becomes(srv, probe.OK, "")
 	}
 	for _, n := range w.nodes {
-		n.paths, n.localFault, n.well, n.fates, n.disk.full = map[string]*path{}, false, false, nil, false
+		n.paths, n.localFault, n.well, n.stalls, n.fates, n.disk.full = map[string]*path{}, false, false, 0, nil, false
 		switch {
 		case n.frozen && n.alive:
 			n.thaw()
@@ -276,7 +279,7 @@ func (w *world) rests() {
 	}
 	for _, n := range w.living() {
 		for _, name := range slices.Sorted(maps.Keys(n.loops)) {
-			if n.loops[name].examined && len(w.oracle.order) == made {
+			if n.loops[name].examined && len(w.oracle.order) == made && !w.failsBack() {
 				w.oracle.breaks("21", "%s examines %s at rest", n.name, name)
 			}
 		}

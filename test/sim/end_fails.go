@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -50,6 +51,29 @@ func (w *world) blips(r *policy.Resource, srv *server) {
 	}
 	if w.stateOf(r.Name).Epoch != was {
 		w.breaks("liveness", "a blip of %s was switched", r.Name)
+	}
+}
+
+// sessionsEnd has somebody end the sessions that are held with servers that are well,
+// and holds that nobody believes anything else of them: every conversation is well.
+func (w *world) sessionsEnd() {
+	state := func(n *node, r *policy.Resource, ep string) policy.State {
+		for _, e := range w.statusOf(n, r.Name).Endpoints {
+			if e.Name == ep {
+				return e.State
+			}
+		}
+		return policy.Unknown
+	}
+	for _, r := range w.defs {
+		for _, ep := range r.Endpoints {
+			for _, l := range slices.Clone(w.servers[r.Name+"/"+ep.Name].sessions) {
+				was := state(l.n, r, ep.Name)
+				if l.lost(); was == policy.Up && state(l.n, r, ep.Name) != policy.Up {
+					w.breaks("liveness", "%s finds %s/%s %s only because a session ended; every conversation with it is well", l.n.name, r.Name, ep.Name, state(l.n, r, ep.Name))
+				}
+			}
+		}
 	}
 }
 

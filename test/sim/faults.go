@@ -36,7 +36,7 @@ type faultKind struct {
 var families = [...]string{"target", "network", "daemon", "store", "people", "fleet", "race"}
 
 // faultKinds are all kinds of faults.
-var faultKinds = slices.Concat(targetFaults, networkFaults, daemonFaults, storeFaults, peopleFaults, fleetFaults, raceFaults)
+var faultKinds = slices.Concat(targetFaults, networkFaults, daemonFaults, storeFaults, peopleFaults, fleetFaults, raceFaults, tangles, betweenSteps)
 
 // places are where each kind stands among them.
 func places() map[string]int {

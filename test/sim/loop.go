@@ -20,7 +20,8 @@ type loop struct {
 	stopped bool
 
 	session  bool
-	boot     int // of the server, when the session was opened
+	writes   bool // it may write
+	boot     int  // of the server, when the session was opened
 	examined bool
 	hinted   bool
 	hintAt   time.Duration
@@ -60,6 +61,9 @@ func (l *loop) converse(then func(began time.Duration, c probe.Class)) {
 	w, began, mono := l.n.w, l.n.w.now, l.n.clock()
 	c, code, took := w.outcome(l.n, l.r, l.srv)
 	boot := l.srv.boot
+	if l.n.stalls > began+took {
+		took = l.n.stalls - began
+	}
 	l.after(took, func() {
 		res := probe.Result{Kind: probe.Fresh, Class: c, Code: code, Phase: probe.PhasePing, Began: mono, Ended: l.n.clock(), Addr: l.srv.host}
 		if c == probe.OK {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/policy"
-	"github.com/reattach/reattach/probe"
 )
 
 // node is a machine with one daemon on it: failover.Daemon in simulated time, with
@@ -35,7 +34,8 @@ type node struct {
 	wallOff, monoOff time.Duration // of its clocks, from the world's
 	paths            map[string]*path
 	localFault       bool
-	well             bool // it finds everything well
+	well             bool          // it finds everything well
+	stalls           time.Duration // until when none of its conversations ends
 
 	loops   map[string]*loop
 	txns    []failover.Transact // that no worker has taken yet
@@ -295,6 +295,8 @@ func (n *node) perform(effect failover.Effect) {
 		if l := n.loops[f.Resource+"/"+f.Endpoint]; l != nil && !n.leaving {
 			l.examine(f.On)
 		}
+	case failover.Write:
+		n.writes(f)
 	case failover.Tell:
 		n.tell(f.Notice)
 	case failover.Respond:
@@ -367,16 +369,6 @@ func (n *node) reload(cfg failover.Config) {
 	n.asked[id] = &asking{n: n, id: id, life: n.life, at: n.w.now, reload: &cfg}
 	n.w.say(n.name, "reloads")
 	n.step(failover.Reloaded{ID: id, Config: cfg})
-}
-
-// path is the network from this machine to a server.
-func (n *node) path(s *server) *path {
-	p := n.paths[s.name]
-	if p == nil {
-		p = &path{class: probe.None}
-		n.paths[s.name] = p
-	}
-	return p
 }
 
 // has reports whether the node is configured with a resource.

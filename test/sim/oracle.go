@@ -24,7 +24,6 @@ type oracle struct {
 	back    bool                // the store was restored, or begun anew
 	opens   map[string][]opens  // by resource
 	control map[string]*standing
-	pauses  map[string]time.Duration // when each was first written
 	steps   stepsSeen
 	sent    map[string]sent // what a commit rested on when it was decided; by operation
 	acked   map[string]time.Duration
@@ -32,6 +31,11 @@ type oracle struct {
 	rests   map[*failover.Op]rests     // what each transaction could rest on, by its first operation
 	tried   map[string]time.Duration   // by resource: when an opening was last sent
 	told    map[string][]time.Duration // when a notice with that key was told, by anybody
+	backAt  time.Duration              // when it went back last
+	decided map[string]time.Duration   // when a ballot for it was first decided on; by operation
+	vetoes  map[vetoKey]*ballot        // the last ballot that was vetoed, by resource and opener
+	claims  claimsSeen
+	watching
 }
 
 // ballot is one that was opened in the store.
@@ -47,6 +51,7 @@ type ballot struct {
 	vetoed   string            // by whom
 	votes    map[string]failover.Vote
 	shown    map[*node]time.Duration
+	closed   time.Duration
 }
 
 // landing is a switch that the store has taken.
@@ -87,6 +92,12 @@ type known struct {
 	read   readings
 	// reloaded is when it was last given a configuration.
 	reloaded time.Duration
+	shownAt  map[string]time.Duration // when a control was shown first, as it is
+	pinged   map[string]time.Time     // when a held session last answered
+	wrote    map[string]time.Time     // when the last write that was well began
+	states   map[string]*stateSeen
+	voided   time.Duration // when it last had to forget what it saw
+	troubled time.Duration // when it last did not reach the store as it should
 }
 
 // past is what a daemon's fresh conversations with an endpoint came to, the newest last.
@@ -97,8 +108,10 @@ type past struct {
 
 func newOracle(w *world) *oracle {
 	return &oracle{w: w, ballots: map[string]*ballot{}, open: map[string]*ballot{}, made: map[string]*landing{}, ours: map[string]uint64{},
-		opens: map[string][]opens{}, control: map[string]*standing{}, pauses: map[string]time.Duration{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
-		told: map[string][]time.Duration{}, rests: map[*failover.Op]rests{}, tried: map[string]time.Duration{}, steps: newSteps()}
+		opens: map[string][]opens{}, control: map[string]*standing{}, sent: map[string]sent{}, acked: map[string]time.Duration{},
+		told: map[string][]time.Duration{}, rests: map[*failover.Op]rests{}, tried: map[string]time.Duration{}, steps: newSteps(),
+		decided: map[string]time.Duration{}, vetoes: map[vetoKey]*ballot{}, claims: newClaims(),
+		watching: watching{standing: map[string]standingStep{}, over: map[string]time.Duration{}, stoodFrom: map[string]time.Duration{}}}
 }
 
 func (o *oracle) breaks(number string, format string, args ...any) {
@@ -107,7 +120,8 @@ func (o *oracle) breaks(number string, format string, args ...any) {
 
 // begins notes that a daemon starts.
 func (o *oracle) begins(n *node) {
-	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{}}
+	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{},
+		shownAt: map[string]time.Duration{}, states: map[string]*stateSeen{}, pinged: map[string]time.Time{}, wrote: map[string]time.Time{}}
 	n.known.begun = slices.Clone(n.cfg.Active)
 	clear(n.asked)
 }
@@ -138,6 +152,11 @@ func (o *oracle) before(n *node, ev failover.Event) {
 		}
 		o.reads(n, ev.Reply.Entries)
 		o.ballotsIn(n, ev.Reply.Entries)
+		o.answers(n, ev)
+	case failover.Ordered:
+		if a := n.asked[ev.ID]; a != nil {
+			a.taken = o.w.now
+		}
 	case failover.Stood:
 		n.known.heard = o.w.now
 		n.known.void = n.clock()
@@ -155,11 +174,18 @@ func (n *node) forgetBad() {
 	for _, p := range n.known.seen {
 		p.all = slices.DeleteFunc(p.all, func(r probe.Result) bool { return r.Class != probe.OK })
 	}
+	n.known.voided = n.w.now
 }
 
 func (o *oracle) observed(n *node, ev failover.Observed) {
 	res := ev.Result
-	if res.Kind == probe.Session || res.Began.Before(n.known.void) {
+	if res.Kind == probe.Session && res.Class == probe.OK {
+		n.known.pinged[ev.Resource+"/"+ev.Endpoint] = res.Ended
+	}
+	if res.Kind == probe.Write && res.Class == probe.OK {
+		n.known.wrote[ev.Resource+"/"+ev.Endpoint] = res.Began
+	}
+	if res.Kind != probe.Fresh || res.Began.Before(n.known.void) {
 		return
 	}
 	name := ev.Resource + "/" + ev.Endpoint
@@ -209,8 +235,8 @@ func (o *oracle) does(n *node, _ failover.Event, effects []failover.Effect, i in
 func (o *oracle) shown(n *node, prefix string, entries []failover.Entry) {
 	o.reads(n, entries)
 	for _, e := range entries {
-		if prefix == controlPrefix {
-			n.known.shown[e.Key] = e.ModifyIndex
+		if prefix == controlPrefix && n.known.shown[e.Key] != e.ModifyIndex {
+			n.known.shown[e.Key], n.known.shownAt[e.Key] = e.ModifyIndex, o.w.now
 		}
 	}
 	if prefix == ballotPrefix {

@@ -49,6 +49,7 @@ func (o *oracle) resourceWritten(n *node, t failover.Transact, all []string, was
 	if c.now.Epoch == c.old.Epoch && c.now.Op == c.old.Op {
 		o.stateAlone(c, handles)
 		o.stepWritten(c)
+		o.claimWritten(c)
 		return
 	}
 	records := 0
@@ -120,7 +121,14 @@ func (o *oracle) switched(c *change) {
 	o.taintsLeft(c)
 	o.askedFor(c)
 	o.stepsBehind(c)
+	o.committedRightly(c)
+	o.stood(c.r.Name, c.now.Operation)
+	o.leads(c.n, c.r.Name, c.now)
+	o.soon(c)
+	o.otherServer(c)
+	o.inPace(c)
 	if rec.Kind != policy.Adopt {
+		o.recordsVotes(rec)
 		o.byBallot(c)
 		if f := o.sent[rec.Op]; f.number != "" {
 			o.breaks(f.number, "%s", f.text)

@@ -20,6 +20,12 @@ type sent struct {
 func (o *oracle) sends(n *node, t failover.Transact) {
 	switch t.Purpose {
 	case failover.PurposeOpen, failover.PurposeVote, failover.PurposeCommit, failover.PurposeClaim:
+	case failover.PurposeStep:
+		o.claimSent(n, t)
+		return
+	case failover.PurposeState:
+		o.clears(n, t)
+		return
 	default:
 		return
 	}
@@ -30,12 +36,14 @@ func (o *oracle) sends(n *node, t failover.Transact) {
 	if o.w.now < n.known.local[resource] {
 		o.breaks("6", "%s sends a %s of %s right after a fault of its own", n.name, t.Purpose, resource)
 	}
+	o.notRewound(n, string(t.Purpose), resource)
 	r := n.has(resource)
 	switch t.Purpose {
 	case failover.PurposeOpen:
 		var b failover.Opening
 		decode(written(t.Ops[0]), &b)
 		o.notPaused(n, t.Purpose, resource, b.Forced)
+		o.openedFor(b)
 	case failover.PurposeVote:
 		o.notPaused(n, t.Purpose, resource, nil)
 		var v failover.Vote
@@ -94,7 +102,11 @@ func (o *oracle) votes(n *node, r *policy.Resource, v failover.Vote) {
 				bad++
 			}
 		}
+		deep := b.Talk == probe.Write && saw.Endpoint == b.Attached // which the other conversations say nothing of
 		switch {
+		case deep && saw.State == policy.Up && n.known.wrote[b.resource+"/"+saw.Endpoint].Before(n.clock().Add(since-o.w.now)):
+			o.breaks("2", "%s votes %s/%s up, where its writes are asked about, and none of them was well since the opening", n.name, b.resource, saw.Endpoint)
+		case deep:
 		case saw.State == policy.Down && bad < r.Judge.Bad:
 			o.breaks("2", "%s votes %s/%s down after %d bad conversations since the opening: %s", n.name, b.resource, saw.Endpoint, bad, tail(fresh))
 		case saw.State == policy.Up && (len(fresh) == 0 || fresh[len(fresh)-1].Class != probe.OK):
@@ -156,12 +168,16 @@ func (o *oracle) commits(n *node, r *policy.Resource, t failover.Transact) {
 		}
 	}
 	forced := func(gate string) bool { return slices.Contains(rec.Forced, gate) }
+	o.voids(n, r.Name)
+	o.ownBallot(n, rec, note)
 	s := o.w.stateOf(r.Name)
 	fenced := s.Fenced != 0 && s.Fenced == s.Epoch
 	if r.Mode == policy.Observe && !forced("observe") {
 		note("1", "%s of %s, which is only observed", rec.Kind, r.Name)
 	}
-	if rec.Kind == policy.Failover && !fenced && !(forced("class") && forced("quorum")) {
+	b := o.open[r.Name]
+	written := b != nil && b.Op == rec.Op && b.Talk == probe.Write // it rests on writes
+	if rec.Kind == policy.Failover && !fenced && !written && !(forced("class") && forced("quorum")) {
 		if why := o.notDown(n, r, rec); why != "" {
 			note("2", "failover of %s from %s: %s", r.Name, rec.From, why)
 		}
@@ -194,6 +210,13 @@ func (o *oracle) notDown(n *node, r *policy.Resource, rec failover.Record) strin
 	}
 	if !rec.Automatic {
 		return ""
+	}
+	last := all[len(all)-1].Ended
+	if pinged := n.known.pinged[r.Name+"/"+rec.From]; pinged.After(last) {
+		last = pinged
+	}
+	if old := n.clock().Sub(last); old > policy.Silence(r.Pace.Interval, r.Endpoints[0].Target.Timeout)+time.Second {
+		return fmt.Sprintf("nothing was seen of it for %v", old)
 	}
 	bad, soft := 0, 0
 	for _, res := range all[max(0, len(all)-r.Judge.Of):] {
@@ -240,12 +263,13 @@ func (p *past) firstBad(n *node, r *policy.Resource) time.Time {
 			from = i + 1
 		}
 	}
-	for _, res := range all[from:] {
-		if p.evidence(r, res.Class) {
-			return res.Began
+	first := n.clock()
+	for _, res := range all[from:] { // they are in the order in which they ended
+		if p.evidence(r, res.Class) && res.Began.Before(first) {
+			first = res.Began
 		}
 	}
-	return n.clock()
+	return first
 }
 
 // notUp says why its opener should not have called a target up, or fit.
@@ -312,9 +336,13 @@ func (o *oracle) notMass(n *node, r *policy.Resource, rec failover.Record, note 
 	attached := 0
 	var bad []time.Time
 	for _, other := range n.cfg.Resources {
+		o.voids(n, other.Name)
 		s := o.w.stateOf(other.Name)
 		p := n.known.seen[other.Name+"/"+s.Attached]
 		strange := func(key string) bool { return o.w.store.Peek(key).ModifyIndex != o.ours[key] }
+		if at := n.known.local[other.Name]; at > 0 && o.w.now < at+3*time.Second {
+			return // what was seen is void, from whenever that was noticed
+		}
 		if s.Attached == "" || p == nil || slices.ContainsFunc(handleKeys(other), strange) {
 			return // who knows, for a moment
 		}

@@ -37,6 +37,7 @@ func (o *oracle) runs(n *node, c *command) {
 		o.breaks("7", "%s runs %s of %s while %s runs %s", n.name, f.Step, f.Resource, was.n.name, was.run.Step)
 	}
 	s.running[key] = c
+	o.begunRightly(n, c)
 	if f.Step == policy.After {
 		if s.after[op]++; !landed && !o.back {
 			o.breaks("13", "after of %s runs for %s, which was not committed", f.Resource, op)
@@ -88,6 +89,9 @@ func (o *oracle) ranTo(c *command, out failover.StepOutcome) {
 		if was == c {
 			delete(o.steps.running, key)
 		}
+	}
+	if out.Why != "" { // else its runner died
+		o.claims.bad[c.run.Env["OP"]+c.run.Step] = c.n
 	}
 	if out.OK {
 		o.steps.done[c.run.Env["OP"]+c.run.Step] = true

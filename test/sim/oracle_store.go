@@ -118,9 +118,11 @@ func (o *oracle) opening(n *node, b *ballot) {
 			}
 		}
 	}
+	o.crowded(n)
 	if b.Confirms != "" || o.byPerson(b) {
 		return
 	}
+	o.opensAnew(n, b)
 	o.opens[b.resource] = append(o.opens[b.resource], opens{n, o.w.now})
 	mine := 0
 	for _, other := range o.opens[b.resource] {
@@ -174,6 +176,15 @@ func kindOf(verb string) policy.Kind {
 func (o *oracle) closed(n *node, t failover.Transact, resource string) {
 	b := o.open[resource]
 	delete(o.open, resource)
+	if b != nil {
+		b.closed = o.w.now
+		if b.vetoed != "" {
+			o.vetoes[vetoKey{resource, b.by}] = b
+		}
+		if t.Purpose == failover.PurposeVote {
+			o.closesByVote(n, b)
+		}
+	}
 	if b == nil || b.Opener == n.name || b.vetoed != "" || t.Purpose == failover.PurposeVote {
 		return
 	}
@@ -235,6 +246,9 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 	decode(is, &now)
 	is.Key = key
 	o.stands(is, now)
+	if old.Pause != nil && now.Pause == nil {
+		o.resumed(key, was.ModifyIndex)
+	}
 	if old.Pause != nil && now.Pause == nil && !o.said("resume", key, "") {
 		o.breaks("6", "the pause in %s ended, and nobody resumed it", key)
 	}
@@ -252,15 +266,7 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 // stands keeps what a control says. A pause began when it was first written, also
 // if a restored snapshot brings it back.
 func (o *oracle) stands(e failover.Entry, c failover.Control) {
-	s := &standing{Control: c, index: e.ModifyIndex, landed: o.w.now}
-	if c.Pause != nil {
-		id := e.Key + " " + c.Pause.At.String()
-		if _, ok := o.pauses[id]; !ok {
-			o.pauses[id] = o.w.now
-		}
-		s.started = o.pauses[id]
-	}
-	o.control[e.Key] = s
+	o.control[e.Key] = &standing{Control: c, index: e.ModifyIndex, landed: o.w.now, started: o.firstStood(e.Key, c)}
 }
 
 // said reports whether somebody gave that command a moment ago.
@@ -288,7 +294,7 @@ func (o *oracle) strange(ops []failover.Op) {
 
 // rewound takes in that the store holds what it held at another time.
 func (o *oracle) rewound() {
-	o.back = true
+	o.back, o.backAt = true, o.w.now
 	clear(o.open)
 	for _, r := range o.w.defs {
 		s := o.w.stateOf(r.Name)
@@ -317,6 +323,19 @@ func (o *oracle) rewound() {
 		e.Key = key // also where there is none
 		o.stands(e, c)
 	}
+}
+
+// firstStood is when a pause was first written: a snapshot that brings it back does
+// not begin it anew.
+func (o *oracle) firstStood(key string, c failover.Control) time.Duration {
+	if c.Pause == nil {
+		return o.w.now
+	}
+	name := key + " " + c.Pause.At.String()
+	if _, before := o.stoodFrom[name]; !before {
+		o.stoodFrom[name] = o.w.now
+	}
+	return o.stoodFrom[name]
 }
 
 func controls(defs []*policy.Resource) (all []string) {

@@ -28,6 +28,9 @@ func (o *oracle) tells(n *node, notice failover.Notice) {
 	if notice.Event == "held" && notice.Why == "" {
 		o.breaks("15", "%s tells of a hold without a reason: %s", n.name, notice.Key)
 	}
+	if notice.Event == "rewound" && !o.back {
+		o.breaks("15", "%s pages that the store went back in time, and it has not: %s", n.name, notice.Why)
+	}
 	k.begun = append(k.begun, notice)
 	if len(o.w.names) > 1 {
 		o.begun = append(o.begun, notice)
@@ -50,6 +53,7 @@ func (o *oracle) replied(n *node, a *asking) {
 			o.breaks("12", "%s answers that the %s of %s was made, and it was not", n.name, a.Verb, a.Resource)
 		}
 	}
+	o.blames(n, a)
 	if a.answer.Done || a.answer.Unsure || a.Verb == "ack" {
 		return
 	}
@@ -118,15 +122,23 @@ func switchKey(m *landing) string {
 	return fmt.Sprintf("%s/%d.%s", m.Resource, m.Epoch, m.Kind)
 }
 
-// switchesTold holds that every switch was told by somebody, whatever became of
-// its observer.
-func (o *oracle) switchesTold() {
+// untold is a switch that was not told by anybody yet; nil: all were.
+func (o *oracle) untold() *landing {
 	for _, m := range o.order {
 		if m.forgot || o.back || m.Kind == policy.Adopt && (m.From == "" || m.From == m.To) {
 			continue
 		}
 		if len(o.told[switchKey(m)]) == 0 {
-			o.breaks("15", "the %s of %s to %s was made, and nobody ever told: no %s", m.Kind, m.Resource, m.To, switchKey(m))
+			return m
 		}
+	}
+	return nil
+}
+
+// switchesTold holds that every switch was told by somebody, whatever became of
+// its observer.
+func (o *oracle) switchesTold() {
+	if m := o.untold(); m != nil {
+		o.breaks("15", "the %s of %s to %s was made, and nobody ever told: no %s", m.Kind, m.Resource, m.To, switchKey(m))
 	}
 }

@@ -15,6 +15,7 @@ type asking struct {
 	id     uint64
 	life   int
 	at     time.Duration
+	taken  time.Duration    // when the daemon took it
 	reload *failover.Config // it is no command, but a reload
 	answer *failover.Answer
 }

@@ -164,14 +164,14 @@ func Search(seed uint64, depth, workers int, lasts time.Duration) Searched {
 	level := [][]Choice{nil}
 	from := map[uint64]int{} // the moment after which runs with those effects were gone on from
 	for d := 0; d <= depth; d++ {
-		ends := make([]ending, len(level))
+		ends := make([]runEnd, len(level))
 		var found atomic.Bool
 		each(len(level), workers, func(i int) {
 			if found.Load() || lasts > 0 && time.Since(began) > lasts {
 				return
 			}
 			r := Run(Options{Seed: seed, Small: true, Choices: level[i]})
-			ends[i] = ending{r.Hash, r.Moments, r.Violation, true}
+			ends[i] = runEnd{r.Hash, r.Moments, r.Violation, true}
 			if r.Violation != nil {
 				found.Store(true)
 			}
@@ -212,8 +212,8 @@ func Search(seed uint64, depth, workers int, lasts time.Duration) Searched {
 	return s
 }
 
-// ending is what is kept of a run.
-type ending struct {
+// runEnd is what is kept of a run.
+type runEnd struct {
 	hash      uint64
 	moments   int
 	violation *Violation

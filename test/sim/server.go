@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"time"
 
 	"github.com/reattach/reattach/policy"
@@ -17,6 +18,8 @@ type server struct {
 	boot     int  // how often it was started
 	booted   time.Duration
 	facts    probe.Facts // never changed, but replaced
+	writes   probe.Class // what a write to it comes to; None: it is well
+	id       string      // of the server behind the name, where it tells; empty: it does not
 	sessions []*loop     // that are held with it
 }
 
@@ -85,9 +88,24 @@ func (w *world) outcome(n *node, r *policy.Resource, s *server) (c probe.Class, 
 
 // learnt is what a conversation with s teaches.
 func (w *world) learnt(r *policy.Resource, s *server) probe.Facts {
+	if s.id != "" {
+		f := maps.Clone(s.facts)
+		f["server_id"] = s.id
+		return f
+	}
 	if !r.Protocol.Traits.RestartClears {
 		return s.facts
 	}
 	f := probe.Facts{"uptime": int64((w.now - s.booted) / time.Second)}
 	return f
+}
+
+// path is the network from this machine to a server.
+func (n *node) path(s *server) *path {
+	p := n.paths[s.name]
+	if p == nil {
+		p = &path{class: probe.None}
+		n.paths[s.name] = p
+	}
+	return p
 }

@@ -114,6 +114,7 @@ func (n *node) fated(p failover.Purpose) *fate {
 	f := n.fates[i]
 	n.fates = slices.Delete(n.fates, i, i+1)
 	n.w.happened(f.kind)
+	n.w.oracle.befell(n, f)
 	return f
 }
 

@@ -29,6 +29,8 @@ type world struct {
 	plan          []fault
 	armed         []func()       // what strikes when the next ballot opens
 	races         []*race        // what befalls transactions that are sent
+	atClaim       []stepMoment   // what strikes when a step is claimed
+	atEnd         []stepMoment   // what strikes when a step has ended, and another follows
 	places        map[string]int // of the kinds of faults, by their names
 	people        people
 	oracle        *oracle
@@ -57,6 +59,7 @@ func newWorld(opt Options) *world {
 	}
 	w.store = &store{w: w, Model: storetest.NewModel(100), cut: map[*node]bool{}, denied: map[string]bool{}}
 	w.oracle = newOracle(w)
+	w.oracle.watch()
 	if opt.Small {
 		w.drawSmall()
 		return w
