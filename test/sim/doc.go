@@ -15,7 +15,7 @@
 //
 // [Search] is exhaustive in a small world of three observers and two standbys whose
 // primary dies: any fault of eleven kinds, befalling any observer, at each landing of
-// a transaction; a fault that leaves all effects as they were is gone on from no
-// further. With one fault that is 199 runs without steps and 397 with them, which a
-// test does. Two faults are some ten thousand runs: bin/sim -search 2.
+// a transaction; runs with the same effects are gone on from once. With one fault
+// that is 199 runs without steps and 397 with them, which a test does. Two faults are
+// some ten thousand runs: bin/sim -search 2 -for 5m.
 package sim
