@@ -69,7 +69,7 @@ func (w *world) sessionsEnd() {
 		for _, ep := range r.Endpoints {
 			for _, l := range slices.Clone(w.servers[r.Name+"/"+ep.Name].sessions) {
 				was := state(l.n, r, ep.Name)
-				if l.lost(); was == policy.Up && state(l.n, r, ep.Name) != policy.Up {
+				if l.lost(); was == policy.Up && state(l.n, r, ep.Name) > policy.Up {
 					w.breaks("liveness", "%s finds %s/%s %s only because a session ended; every conversation with it is well", l.n.name, r.Name, ep.Name, state(l.n, r, ep.Name))
 				}
 			}

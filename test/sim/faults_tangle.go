@@ -30,6 +30,7 @@ var tangles = []faultKind{
 	{name: "opener dies", family: "fleet", do: openerDies},
 	{name: "writes fail", family: "target", do: writesFail},
 	{name: "all at once", family: "fleet", do: allAtOnce},
+	{name: "vote unanswered", family: "daemon", do: voteUnanswered},
 }
 
 // placeOfTangles is where they begin among all kinds.
@@ -51,12 +52,15 @@ func (w *world) drawTangle(storm bool) {
 			add(w.places["all at once"])
 		}
 	case rnd.IntN(3) > 0:
+		if len(w.names) >= 3 && rnd.IntN(12) == 0 {
+			add(w.places["vote unanswered"])
+		}
 	case len(stepped) > 0 && rnd.IntN(4) > 0:
 		add(placeOfTangles() + len(tangles) + rnd.IntN(len(betweenSteps)))
 	case rnd.IntN(8) == 0 && w.drawWrites():
 		add(w.places["writes fail"])
 	default:
-		add(placeOfTangles() + rnd.IntN(len(tangles)-2))
+		add(placeOfTangles() + rnd.IntN(len(tangles)-3))
 	}
 }
 
@@ -337,5 +341,53 @@ func allAtOnce(d *doing) bool {
 		}
 	}
 	d.busy(24 * time.Second)
+	return true
+}
+
+// voteUnanswered has a vote be lost on its way, all other voters stand still, and who
+// casts it be answered before he casts it again.
+func voteUnanswered(d *doing) bool {
+	r := d.resource()
+	for _, other := range d.defs { // a ballot has to last until then
+		if ballotTime(other) > ballotTime(r) {
+			r = other
+		}
+	}
+	s := d.attached(r)
+	if s == nil || len(d.living()) < 3 {
+		return false
+	}
+	d.fails(s, 0, d.lasts(8*time.Second, 15*time.Second))
+	d.armed = append(d.armed, func() {
+		b := d.oracle.open[r.Name]
+		if b == nil {
+			return
+		}
+		var voter *node
+		for _, n := range d.living() {
+			switch {
+			case n == b.by || n.frozen || n.leaving:
+			case voter == nil:
+				voter = n
+			default:
+				n.freeze(false)
+				life := n.life
+				d.until(5*time.Second, func() {
+					if n.frozen && n.life == life {
+						n.thaw()
+					}
+				})
+			}
+		}
+		if voter == nil {
+			return
+		}
+		voter.fates = append(voter.fates, &fate{purpose: failover.PurposeVote, kind: "request lost", until: d.world.now + 3*time.Second})
+		d.until(d.lasts(1500*time.Millisecond, 2300*time.Millisecond), func() {
+			voter.path(s).class = probe.OK
+			d.say(voter.name, "finds %s well", s.name)
+		})
+		d.until(6*time.Second, func() { *voter.path(s) = path{} })
+	})
 	return true
 }
