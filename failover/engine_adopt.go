@@ -125,7 +125,11 @@ func (e *Engine) adopted(now time.Time, r *resource, q *request, ev Answered) {
 		if q.order == 0 { // what a person asks for is not queued
 			r.adopting, r.adoptAt = q, now.Add(holdRetry)
 		}
-		e.answer(q.order, Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach"})
+		a := Answer{Text: "The store denies it.", Hint: "see the ACL policy that ships with reattach"}
+		if q.unsure {
+			a = Answer{Unsure: true, Text: "The store denies it now; whether it was made when it was first sent, and not answered, is not known.", Hint: "look with reattach status"}
+		}
+		e.answer(q.order, a)
 	case ev.Err != nil || !ev.Reply.OK:
 		// Handles or state changed meanwhile: the next sweep tells. But if it was
 		// sent before and not answered, it may be our own adopt that changed them.

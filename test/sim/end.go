@@ -43,6 +43,7 @@ func (w *world) mend() {
 	}
 	w.stepFate = stepFate{}
 	w.fencedAnswers = 0
+	w.armed, w.races, w.atClaim, w.atEnd = nil, nil, nil, nil // what waited for its moment has missed it
 	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
 		srv := w.servers[name]
 		srv.alive = srv.alive && srv.class != probe.Refused

@@ -94,6 +94,7 @@ type known struct {
 	reloaded time.Duration
 	shownAt  map[string]time.Duration // when a control was shown first, as it is
 	pinged   map[string]time.Time     // when a held session last answered
+	upset    map[string]time.Duration // when a held session was last lost, or a write was not well
 	wrote    map[string]time.Time     // when the last write that was well began
 	states   map[string]*stateSeen
 	voided   time.Duration // when it last had to forget what it saw
@@ -121,7 +122,7 @@ func (o *oracle) breaks(number string, format string, args ...any) {
 // begins notes that a daemon starts.
 func (o *oracle) begins(n *node) {
 	n.known = known{reloaded: -time.Hour, began: o.w.now, heard: o.w.now, seen: map[string]*past{}, local: map[string]time.Duration{}, shown: map[string]uint64{}, voted: map[string]failover.Vote{},
-		shownAt: map[string]time.Duration{}, states: map[string]*stateSeen{}, pinged: map[string]time.Time{}, wrote: map[string]time.Time{}}
+		shownAt: map[string]time.Duration{}, states: map[string]*stateSeen{}, pinged: map[string]time.Time{}, upset: map[string]time.Duration{}, wrote: map[string]time.Time{}}
 	n.known.begun = slices.Clone(n.cfg.Active)
 	clear(n.asked)
 }
@@ -179,8 +180,11 @@ func (n *node) forgetBad() {
 
 func (o *oracle) observed(n *node, ev failover.Observed) {
 	res := ev.Result
-	if res.Kind == probe.Session && res.Class == probe.OK {
+	switch {
+	case res.Kind == probe.Session && res.Class == probe.OK:
 		n.known.pinged[ev.Resource+"/"+ev.Endpoint] = res.Ended
+	case res.Kind != probe.Fresh && res.Class != probe.OK:
+		n.known.upset[ev.Resource+"/"+ev.Endpoint] = o.w.now
 	}
 	if res.Kind == probe.Write && res.Class == probe.OK {
 		n.known.wrote[ev.Resource+"/"+ev.Endpoint] = res.Began

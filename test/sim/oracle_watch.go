@@ -175,6 +175,9 @@ func (o *oracle) opensAnew(n *node, b *ballot) {
 		if ep.Name == b.Attached { // it was down then
 			from, class = was.at, sawOf(was.Vote, b.Attached).Class
 		}
+		if n.known.upset[b.resource+"/"+ep.Name] > from {
+			return
+		}
 		if slices.ContainsFunc(p.since(n, from), func(res probe.Result) bool { return res.Class != class }) {
 			return
 		}
