@@ -310,7 +310,11 @@ func (o *oracle) paced(n *node, r *policy.Resource, rec failover.Record, s failo
 		if o.w.now-m.at < 57*time.Second {
 			fleet++
 		}
-		if m.Resource == r.Name && o.w.now-m.at < time.Hour-time.Minute {
+		age := o.w.now - m.at
+		if n.known.began > m.at { // he knows it by its maker's clock only
+			age = max(age, n.clock().Sub(m.At))
+		}
+		if m.Resource == r.Name && age < time.Hour-time.Minute {
 			recent++
 			tried[m.From], tried[m.To] = true, true
 		}

@@ -162,6 +162,9 @@ func (o *oracle) opensAnew(n *node, b *ballot) {
 	if was == nil || was.life != n.life || b.Kind != policy.Failover || o.w.now-was.at > 28*time.Second || !o.untroubled(n, was.at-before) {
 		return
 	}
+	if slices.ContainsFunc(o.opens[b.resource], func(x opens) bool { return x.by != n && x.at > was.at }) {
+		return // somebody else asked meanwhile, and that ballot may have been left open: it is news
+	}
 	since := was.at - before
 	if b.indexes[stateKey(b.resource)] != was.indexes[stateKey(b.resource)] || n.known.voided > since || n.known.local[b.resource] > since || o.ordersChange(b.resource, was.at) {
 		return
