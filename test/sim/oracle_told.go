@@ -28,6 +28,7 @@ func (o *oracle) tells(n *node, notice failover.Notice) {
 	if notice.Event == "held" && notice.Why == "" {
 		o.breaks("15", "%s tells of a hold without a reason: %s", n.name, notice.Key)
 	}
+	o.dampedFor(n, notice)
 	k.begun = append(k.begun, notice)
 	if len(o.w.names) > 1 {
 		o.begun = append(o.begun, notice)
