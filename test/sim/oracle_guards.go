@@ -185,7 +185,7 @@ func (o *oracle) goesOn(n *node, t failover.Transact, rested rests, was, is keys
 func (o *oracle) vetoed(n *node, b *ballot) {
 	s := o.w.stateOf(b.resource)
 	fenced := s.Fenced != 0 && s.Fenced == s.Epoch
-	if b.NoVeto || len(b.Forced) > 0 || fenced || n.known.reloaded > b.at {
+	if b.NoVeto || len(b.Forced) > 0 || fenced || n.known.reloaded > b.at || o.back { // a store that forgot the fence
 		return
 	}
 	if e := o.w.store.Peek(ballotKey(b.resource)); e.Exists() {
