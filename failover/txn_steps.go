@@ -26,7 +26,7 @@ func afterDue(r *policy.Resource, rec Record) []Op {
 		return nil
 	}
 	due := AfterRun{Epoch: rec.Epoch, Op: rec.Op, Kind: rec.Kind, From: rec.From, To: rec.To}
-	ops := []Op{{Verb: CAS, Key: afterKey(r.Name, rec.Epoch), Value: encode(due), Index: 0}}
+	ops := []Op{{Verb: Set, Key: afterKey(r.Name, rec.Epoch), Value: encode(due)}} // its record, beside it, comes once
 	if rec.Epoch > historyKept {
 		ops = append(ops, Op{Verb: Delete, Key: afterKey(r.Name, rec.Epoch-historyKept)})
 	}

@@ -6,12 +6,17 @@
 //
 //	make sim SEEDS=10000 START=0        # its exit status is the verdict
 //	make sim SEED=17                    # tells one seed's story
+//	make sim START=1000000 SEEDS=1000   # races only
 //
 // What stands around the engine is failover.Daemon and probe.Loop in simulated
 // time: the tick, the workers and their deadline by two clocks, the two watches,
 // the journal before the memory, the farewell. An oracle holds the invariants of
 // the design, by their numbers, at each transaction that the store takes, at each
 // effect, and at the end, when all is mended and what must come about has to.
+//
+// Of ten seeds one is of a world of races, numbered from a million on: most of what
+// befalls it is set off by a transaction on its way, so that something lands between
+// what its observer read and its own landing. That is what guards are for.
 //
 // [Search] is exhaustive in a small world of three observers and two standbys whose
 // primary dies: any fault of eleven kinds, befalling any observer, at each landing of

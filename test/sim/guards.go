@@ -95,7 +95,6 @@ var redundant = []struct {
 	name    string // of the mutant
 	with    string // what implies it, in words
 	away    []string
-	rules   failover.RuleSet
 	breaks  string
 	because string
 }{
@@ -103,8 +102,4 @@ var redundant = []struct {
 		breaks: "invariant 12", because: "a record is written with the state of its epoch, and an epoch comes once"},
 	{name: "guard commit: create-only of history", with: "commit: cas of state", away: []string{"commit: cas of state"},
 		breaks: "invariant 12", because: "a record is written with the state of its epoch, and an epoch comes once"},
-	{name: "guard commit: create-only of after", with: "commit: create-only of history", away: []string{"commit: create-only of history", "commit: create-only of state", "commit: cas of state"},
-		breaks: "invariant 13", because: "it is written and removed with its record"},
-	{name: "gate damping", with: "rule target-tried", rules: failover.RuleSet{}.With(failover.RuleTargetTried),
-		breaks: "invariant 11", because: "what was tried within the hour is no candidate either; the gate says first that a person may acknowledge"},
 }

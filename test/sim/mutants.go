@@ -92,7 +92,6 @@ func (m *Mutant) implied() {
 		}
 		m.breaks, m.note = r.breaks, fmt.Sprintf("without %s, too: %s", r.with, r.because)
 		m.with = func(o *Options) {
-			o.Without = r.rules
 			for _, name := range r.away {
 				g, ok := parseGuard(name)
 				if !ok {
@@ -172,26 +171,46 @@ func HuntAll(all []Mutant, known map[string]uint64, most, workers int, tell func
 	return rows
 }
 
-// Table is what the table of mutants says, in Markdown.
-func Table(rows []Caught) string {
+// Table is what the table of mutants says, in Markdown: of those that were hunted what
+// came of it, of the others what the table said before.
+func Table(all []Mutant, rows []Caught, before string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Mutants\n\nEach is the engine less one thing. `make mutants` takes it away, and shows which invariant of the design caught\nit, and at which seed of the simulation. An empty row is a hole in the simulation, or a useless rule. What another\npart implies is taken away together with that; without that part alone the same seed does not break the invariant.\n\n")
+	fmt.Fprintf(&b, "# Mutants\n\nEach is the engine less one thing. `make mutants` takes it away, and shows which invariant of the design caught\nit, and at which seed of the simulation. An empty row is a hole in the simulation, or a useless rule. What another\npart implies is taken away together with that; without that part alone the same seed breaks no such invariant.\n\n")
 	fmt.Fprintf(&b, "| without | caught by | seed | seconds | as |\n| --- | --- | --- | --- | --- |\n")
-	for _, c := range rows {
-		text := []rune(strings.ReplaceAll(c.Text, "|", "/"))
-		if len(text) > 140 {
-			text = append(text[:139], '…')
+	said := map[string]string{}
+	for line := range strings.Lines(before) {
+		if cells := strings.Split(line, "|"); len(cells) > 5 {
+			said[strings.TrimSpace(cells[1])] = line
 		}
-		if c.Invariant == "" {
-			fmt.Fprintf(&b, "| %s | | | | |\n", c.Mutant)
+	}
+	for _, c := range rows {
+		if c.Invariant != "" || said[c.Mutant] == "" {
+			said[c.Mutant] = c.row()
+		}
+	}
+	for _, m := range all {
+		if line := said[m.Name]; line != "" {
+			b.WriteString(line)
 			continue
 		}
-		if c.Note != "" {
-			c.Invariant += ", " + c.Note
-		}
-		fmt.Fprintf(&b, "| %s | %s | %d | %.2f | %s |\n", c.Mutant, c.Invariant, c.Seed, c.Took.Seconds(), string(text))
+		b.WriteString(Caught{Mutant: m.Name}.row())
 	}
 	return b.String()
+}
+
+// row is a line of the table.
+func (c Caught) row() string {
+	if c.Invariant == "" {
+		return fmt.Sprintf("| %s | | | | |\n", c.Mutant)
+	}
+	text := []rune(strings.ReplaceAll(c.Text, "|", "/"))
+	if len(text) > 140 {
+		text = append(text[:139], '…')
+	}
+	if c.Note != "" {
+		c.Invariant += ", " + c.Note
+	}
+	return fmt.Sprintf("| %s | %s | %d | %.2f | %s |\n", c.Mutant, c.Invariant, c.Seed, c.Took.Seconds(), string(text))
 }
 
 // ReadTable returns the seeds that a table names.

@@ -185,10 +185,30 @@ func (o *oracle) goesOn(n *node, t failover.Transact, rested rests, was, is keys
 func (o *oracle) vetoed(n *node, b *ballot) {
 	s := o.w.stateOf(b.resource)
 	fenced := s.Fenced != 0 && s.Fenced == s.Epoch
-	if b.NoVeto || len(b.Forced) > 0 || fenced || n.known.reloaded > b.at {
+	if b.NoVeto || len(b.Forced) > 0 || fenced || n.known.reloaded > b.at || o.back { // a store that forgot the fence
 		return
 	}
 	if e := o.w.store.Peek(ballotKey(b.resource)); e.Exists() {
 		o.breaks("3", "the veto of %s left the ballot of %s open", n.name, b.resource)
+	}
+}
+
+// dampedFor holds that what damping keeps back is held for that, and not because every
+// standby was tried: who reads it has to learn that he may acknowledge.
+func (o *oracle) dampedFor(n *node, notice failover.Notice) {
+	r, s := n.has(notice.Resource), o.w.stateOf(notice.Resource)
+	if r == nil || notice.Event != "held" || !strings.HasSuffix(notice.Key, ".candidate") {
+		return
+	}
+	recent, tried := 0, map[string]bool{s.Attached: true}
+	for _, m := range o.order {
+		age := o.w.now - m.at
+		if m.Automatic && m.Kind != policy.Bootstrap && !m.forgot && m.Resource == r.Name && age < time.Hour-time.Minute && age > 3*time.Second && m.Epoch > s.Acked {
+			recent++
+			tried[m.From], tried[m.To] = true, true
+		}
+	}
+	if recent >= policy.DampingLimit && !slices.ContainsFunc(r.Endpoints, func(ep policy.Endpoint) bool { return !tried[ep.Name] }) {
+		o.breaks("15", "%s holds %s for want of a candidate after %d switches within the hour: %s", n.name, r.Name, recent, notice.Why)
 	}
 }

@@ -31,6 +31,7 @@ func (o *oracle) tells(n *node, notice failover.Notice) {
 	if notice.Event == "rewound" && !o.back {
 		o.breaks("15", "%s pages that the store went back in time, and it has not: %s", n.name, notice.Why)
 	}
+	o.dampedFor(n, notice)
 	k.begun = append(k.begun, notice)
 	if len(o.w.names) > 1 {
 		o.begun = append(o.begun, notice)

@@ -26,9 +26,10 @@ func main() {
 	if !*knownOnly {
 		guards = sim.GuardsIn(string(text), sim.GuardsOf(400)...)
 	}
-	all := sim.Mutants(guards)
+	every := sim.Mutants(guards)
+	all := every
 	if *knownOnly {
-		all = slices.DeleteFunc(all, func(m sim.Mutant) bool { _, ok := known[m.Name]; return !ok })
+		all = slices.DeleteFunc(slices.Clone(all), func(m sim.Mutant) bool { _, ok := known[m.Name]; return !ok })
 		*seeds = 0
 	}
 	if *only != "" {
@@ -43,21 +44,17 @@ func main() {
 	var told []sim.Caught
 	rows := sim.HuntAll(all, known, *seeds, runtime.GOMAXPROCS(0), func(c sim.Caught) {
 		if told = append(told, c); *update { // as far as it got
-			_ = os.WriteFile(*path+".part", []byte(sim.Table(told)), 0o644)
+			if err := os.WriteFile(*path, []byte(sim.Table(every, told, string(text))), 0o644); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
 		}
 		if c.Invariant == "" {
 			fmt.Printf("%-55s NOT CAUGHT in %d seeds (%.1f s)\n", c.Mutant, c.Tried, c.Took.Seconds())
 			return
 		}
-		fmt.Printf("%-55s %-13s seed %-6d %6.2f s\n", c.Mutant, c.Invariant, c.Seed, c.Took.Seconds())
+		fmt.Printf("%-55s %-13s seed %-8d %6.2f s\n", c.Mutant, c.Invariant, c.Seed, c.Took.Seconds())
 	})
-	if *update {
-		if err := os.WriteFile(*path, []byte(sim.Table(rows)), 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	_ = os.Remove(*path + ".part")
 	os.Exit(verdict(rows))
 }
 
