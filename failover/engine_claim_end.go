@@ -138,6 +138,8 @@ func (e *Engine) endRead(now time.Time, g *ending, ev Answered) {
 	all := claimsOf(claimResource(g.notice), ev.Reply.Entries)
 	entry, c := g.claim(all)
 	switch {
+	case g.notice.Acked && e.endsAnyhow(g): // people hear of the end itself
+		e.endingDone(g)
 	case !entry.Exists() && g.mine && g.free:
 		e.tellEnd(g)
 	case !entry.Exists(), g.notice.Acked && c.Acked, c.ended():
@@ -149,11 +151,17 @@ func (e *Engine) endRead(now time.Time, g *ending, ev Answered) {
 	case c.By == e.cfg.Observer:
 		e.tellEnd(g)
 	case !e.gone(now, c.By, now.Sub(g.since)):
+		e.knownAs(g, c)
 		g.teller = c.By
 		g.at = now.Add(endPause)
 	default:
 		e.inherit(g, entry, c)
 	}
+}
+
+// endsAnyhow reports whether the outage that a person acknowledged has ended, too.
+func (e *Engine) endsAnyhow(g *ending) bool {
+	return g.notice.Outage != "" && slices.ContainsFunc(e.telling.endings, func(o *ending) bool { return !o.notice.Acked && o.notice.Outage == g.notice.Outage })
 }
 
 // claim returns the claim of who is to tell the end.
@@ -171,12 +179,17 @@ func (g *ending) claim(all claims) (entry Entry, c Claim) {
 	return Entry{}, Claim{}
 }
 
-// inherit takes over to tell an end from an observer who is gone, under the key
-// that he gave the outage: people know no other.
-func (e *Engine) inherit(g *ending, entry Entry, c Claim) {
+// knownAs gives an end the key that another observer gave the outage: people know
+// no other.
+func (e *Engine) knownAs(g *ending, c Claim) {
 	if g.notice.Outage != "" && c.Outage != "" && c.Outage != g.notice.Outage {
 		e.sameOutage(g.notice.Resource, g.notice.Outage, c.Outage)
 	}
+}
+
+// inherit takes over to tell an end from an observer who is gone.
+func (e *Engine) inherit(g *ending, entry Entry, c Claim) {
+	e.knownAs(g, c)
 	c.By, c.ID, c.Told = e.cfg.Observer, e.id(), true
 	g.flying = true
 	e.transact(&request{purpose: PurposeNotice, then: func(now time.Time, ev Answered) {
