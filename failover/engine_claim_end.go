@@ -194,6 +194,9 @@ func (e *Engine) inherit(g *ending, entry Entry, c Claim) {
 	g.flying = true
 	e.transact(&request{purpose: PurposeNotice, then: func(now time.Time, ev Answered) {
 		if g.flying = false; ev.Err == nil && ev.Reply.OK {
+			if from := g.notice.Outage; from != "" && c.Outage != "" && c.Outage != from { // its beginning was told under that key
+				e.sameOutage(g.notice.Resource, from, c.Outage)
+			}
 			e.tellEnd(g)
 			return
 		}

@@ -123,7 +123,17 @@ func switchKey(m *landing) string {
 	return fmt.Sprintf("%s/%d.%s", m.Resource, m.Epoch, m.Kind)
 }
 
-// untold is a switch that was not told by anybody yet; nil: all were.
+// switchesTold holds that every switch was told by somebody, whatever became of
+// its observer, once every one of the others has had his turn, and waited for who had
+// claimed it.
+func (o *oracle) switchesTold() {
+	o.w.runUntil(time.Duration(len(o.w.names)+1)*5*time.Second, func() bool { return o.untold() == nil })
+	if m := o.untold(); m != nil {
+		o.breaks("15", "the %s of %s to %s was made, and nobody ever told: no %s", m.Kind, m.Resource, m.To, switchKey(m))
+	}
+}
+
+// untold is a switch that nobody has told yet; nil if there is none.
 func (o *oracle) untold() *landing {
 	for _, m := range o.order {
 		if m.forgot || o.back || m.Kind == policy.Adopt && (m.From == "" || m.From == m.To) {
@@ -134,12 +144,4 @@ func (o *oracle) untold() *landing {
 		}
 	}
 	return nil
-}
-
-// switchesTold holds that every switch was told by somebody, whatever became of
-// its observer.
-func (o *oracle) switchesTold() {
-	if m := o.untold(); m != nil {
-		o.breaks("15", "the %s of %s to %s was made, and nobody ever told: no %s", m.Kind, m.Resource, m.To, switchKey(m))
-	}
 }

@@ -148,8 +148,8 @@ func (o *oracle) clears(n *node, t failover.Transact) {
 	gone := func(t failover.Taint) bool {
 		return !slices.ContainsFunc(s.Taints, func(now failover.Taint) bool { return now.Endpoint == t.Endpoint })
 	}
-	if asked || !slices.ContainsFunc(o.w.stateOf(resource).Taints, gone) {
-		return
+	if asked || t.Ops[0].Index != o.w.store.Peek(stateKey(resource)).ModifyIndex || !slices.ContainsFunc(o.w.stateOf(resource).Taints, gone) {
+		return // where there is something newer, he does not know those taints, and the store refuses it
 	}
 	if silent := o.w.now - n.known.heard; silent > 2200*time.Millisecond {
 		o.breaks("6", "%s ends a taint of %s by itself although the store has been silent for %v", n.name, resource, silent)
