@@ -13,6 +13,10 @@
 // the design, by their numbers, at each transaction that the store takes, at each
 // effect, and at the end, when all is mended and what must come about has to.
 //
+// Most faults come by chance. Situations that take several things to come together,
+// and that chance would bring about in one of thousands of worlds, are faults of their
+// own (tangles, betweenSteps): without them a rule could be taken away unnoticed.
+//
 // [Search] is exhaustive in a small world of three observers and two standbys whose
 // primary dies: any fault of eleven kinds, befalling any observer, at each landing of
 // a transaction; a fault that leaves all effects as they were is gone on from no
