@@ -57,9 +57,10 @@ func (e *Engine) ballotVanished(now time.Time, r *resource) {
 	e.ballotOver(now, r)
 }
 
-// vetoed reports whether somebody vetoed the ballot in flight.
+// vetoed reports whether somebody vetoed the ballot in flight. What was fenced may
+// answer whom it likes.
 func (e *Engine) vetoed(r *resource) bool {
-	return slices.ContainsFunc(r.ballot.votes, func(v Vote) bool { return e.veto(r, v.of(r.from())) })
+	return !e.fenced(r) && slices.ContainsFunc(r.ballot.votes, func(v Vote) bool { return e.veto(r, v.of(r.from())) })
 }
 
 // votesKept bounds how many ballots an observer knows that he has voted on.
