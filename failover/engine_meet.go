@@ -67,9 +67,10 @@ func (e *Engine) ballotVanished(now time.Time, r *resource) {
 	e.ballotOver(now, r)
 }
 
-// vetoed reports whether somebody vetoed the ballot in flight.
+// vetoed reports whether somebody vetoed the ballot in flight. What was fenced may
+// answer whom it likes.
 func (e *Engine) vetoed(r *resource) bool {
-	return slices.ContainsFunc(r.ballot.votes, func(v Vote) bool { return e.veto(r, v.of(r.from())) })
+	return !e.fenced(r) && slices.ContainsFunc(r.ballot.votes, func(v Vote) bool { return e.veto(r, v.of(r.from())) })
 }
 
 // refusedToAll has this observer wait, too, after another one's ballot that was

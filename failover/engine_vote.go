@@ -378,8 +378,7 @@ func (e *Engine) awaits(now time.Time, r *resource, d policy.Decision) bool {
 	if d.Act() && d.Target >= 0 && d.Target == b.first || len(b.votes) >= e.others() || b.gone {
 		return false
 	}
-	veto := slices.ContainsFunc(b.votes, func(v Vote) bool { return r.def.Veto && e.veto(r, v.of(r.from())) })
-	return !(veto && b.wish.kind == policy.Failover && !e.fenced(r)) && now.Add(voteMargin).Before(b.deadline)
+	return !(r.def.Veto && e.vetoed(r) && b.wish.kind == policy.Failover) && now.Add(voteMargin).Before(b.deadline)
 }
 
 // refused keeps what a ballot came to, for people to read until the next one. One

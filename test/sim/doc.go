@@ -18,6 +18,10 @@
 // befalls it is set off by a transaction on its way, so that something lands between
 // what its observer read and its own landing. That is what guards are for.
 //
+// Most faults come by chance. Situations that take several things to come together,
+// and that chance would bring about in one of thousands of worlds, are faults of their
+// own (tangles, betweenSteps): without them a rule could be taken away unnoticed.
+//
 // [Search] is exhaustive in a small world of three observers and two standbys whose
 // primary dies: any fault of eleven kinds, befalling any observer, at each landing of
 // a transaction; runs with the same effects are gone on from once. With one fault

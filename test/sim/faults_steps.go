@@ -213,14 +213,14 @@ func abortUnanswered(d *doing) bool {
 	d.fails(d.attached(r), 0, d.lasts(15*time.Second, 30*time.Second))
 	over := d.world.now + 30*time.Second
 	d.atClaim = append(d.atClaim, func(_ *node, op *failover.Operation) bool {
-		if op.Step == policy.Promote {
+		if op.Step == policy.Promote && !d.mended {
 			d.stepFate = stepFate{"step fails", d.world.now + 3*time.Second}
 			return true
 		}
 		return d.mended || d.world.now > over
 	})
 	d.atEnd = append(d.atEnd, func(n *node, op *failover.Operation) bool {
-		if op.Step == policy.Promote && op.Ended == failover.StepFailed {
+		if op.Step == policy.Promote && op.Ended == failover.StepFailed && !d.mended {
 			unanswered(d, r, n, op)
 			return true
 		}

@@ -360,7 +360,7 @@ func voteUnanswered(d *doing) bool {
 	d.fails(s, 0, d.lasts(8*time.Second, 15*time.Second))
 	d.armed = append(d.armed, func() {
 		b := d.oracle.open[r.Name]
-		if b == nil {
+		if b == nil || d.mended {
 			return
 		}
 		var voter *node

@@ -276,8 +276,8 @@ func (o *oracle) inTime(c *change, b *ballot) {
 	for _, n := range o.w.nodes {
 		at, ok := b.shown[n]
 		r := n.has(b.resource)
-		if n == c.n || !ok || !n.alive || n.frozen || n.leaving || r == nil || at < max(n.known.began, n.known.frozen) || o.w.store.cut[n] || o.w.store.disturbed > b.at {
-			continue
+		if n == c.n || !ok || !n.alive || n.frozen || n.leaving || r == nil || at < max(n.known.began, n.known.frozen) || o.w.store.cut[n] || max(o.w.store.disturbed, o.watching.denied) > b.at {
+			continue // or he could not close it
 		}
 		if seen := o.w.now - at; seen > ballotTime(r)+3*time.Second {
 			o.breaks("8", "%s of %s by %s on a ballot that %s had seen for %v", c.rec.Kind, c.r.Name, c.n.name, n.name, seen)

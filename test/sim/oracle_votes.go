@@ -83,7 +83,7 @@ func (o *oracle) soon(c *change) {
 	}
 	a := o.w.people.asks[i]
 	if late := at - a.taken; a.n.known.frozen < a.taken && late > 2*ballotTime(c.r)+2*time.Second {
-		o.breaks("18", "%s begins the %s of %s that %s asked for %v before", c.n.name, rec.Kind, rec.Resource, rec.Person, late)
+		o.w.breaks("liveness", "%s begins the %s of %s that %s asked for %v before: it is done soon, or refused", c.n.name, rec.Kind, rec.Resource, rec.Person, late)
 	}
 }
 

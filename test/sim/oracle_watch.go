@@ -13,6 +13,7 @@ import (
 // watching is what stands in the store, and for how long it may.
 type watching struct {
 	troubled time.Duration // when the way to the store was last not as it should be, for everybody
+	denied   time.Duration // when something was last denied
 	standing map[string]standingStep
 	over     map[string]time.Duration // when a resource's operation was last over
 	// stoodFrom is when each pause was first written, by its control and reason.
@@ -51,6 +52,9 @@ func (o *oracle) troubles() {
 	s := o.w.store
 	if s.down || s.slow > 0 || s.lag > 0 || len(s.denied) > 0 {
 		o.watching.troubled = o.w.now
+	}
+	if len(s.denied) > 0 {
+		o.watching.denied = o.w.now
 	}
 	for _, n := range o.w.nodes {
 		if s.cut[n] || n.frozen || n.leaving {
