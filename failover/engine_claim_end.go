@@ -179,10 +179,10 @@ func (g *ending) claim(all claims) (entry Entry, c Claim) {
 	return Entry{}, Claim{}
 }
 
-// knownAs gives an end the key that another observer gave the outage: people know
-// no other.
+// knownAs gives an end the key that another observer gave the outage, unless this
+// one told its beginning, too: people know no other.
 func (e *Engine) knownAs(g *ending, c Claim) {
-	if g.notice.Outage != "" && c.Outage != "" && c.Outage != g.notice.Outage {
+	if !g.mine && g.notice.Outage != "" && c.Outage != "" && c.Outage != g.notice.Outage {
 		e.sameOutage(g.notice.Resource, g.notice.Outage, c.Outage)
 	}
 }
