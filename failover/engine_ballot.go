@@ -312,7 +312,7 @@ func (e *Engine) ballotConfirmed(now time.Time, r *resource, ev Answered) {
 		return
 	}
 	e.ingest(now, r, readingOf(r.def, ev.Reply, ev.Sent))
-	if e.happened(r, b) {
+	if b.record.Op != "" && e.happened(r, b) { // else it was claimed only, and who took it over has switched
 		e.switched(now, r, b.record)
 		return
 	}
