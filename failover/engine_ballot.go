@@ -138,7 +138,7 @@ func (e *Engine) ballotRead(now time.Time, r *resource, ev Answered) {
 		e.ballotOver(now, r)
 		return
 	}
-	b.first = d.Target
+	b.first, r.tried = d.Target, r.evidence // what was read for it is no news afterwards
 	o := Opening{Nonce: b.nonce, Op: b.op, Kind: b.wish.kind, Talk: e.talk(r), Opener: e.cfg.Observer, Zone: e.cfg.Zone, Hash: r.hash,
 		Epoch: r.state.Epoch, Attached: r.state.Attached, Forced: b.wish.forced, NoVeto: !r.def.Veto, Vote: b.vote}
 	if b.wish.target >= 0 {

@@ -17,7 +17,7 @@ func (e *Engine) meet(now time.Time, r *resource, entry Entry, o Opening) {
 	for _, v := range []*voting{r.voting, r.former} {
 		if v != nil && v.index == entry.ModifyIndex && v.opening.Nonce == o.Nonce {
 			if r.voting != v {
-				r.voting, r.former = v, r.voting
+				r.voting, r.former = e.votingAgain(now, r, v), r.voting
 			}
 			r.alien.first = v.since
 			return
@@ -31,6 +31,17 @@ func (e *Engine) meet(now time.Time, r *resource, entry Entry, o Opening) {
 	for i := range r.endpoints {
 		r.endpoints[i].examining = false // it is asked for anew: what is under way began too early
 	}
+}
+
+// votingAgain goes on with a ballot that was gone for a moment. What was seen
+// meanwhile was not taken in, so that a vote that is not decided begins anew.
+func (e *Engine) votingAgain(now time.Time, r *resource, v *voting) *voting {
+	if v.ops != nil {
+		return v
+	}
+	anew := e.newVoting(now, r, v.opening, v.index)
+	anew.since, anew.known = v.since, v.known
+	return anew
 }
 
 // voteNoMore ends this observer's part in a ballot.
@@ -119,6 +130,9 @@ func (e *Engine) closeAlien(now time.Time, r *resource) {
 // forsaken lets the next ballot follow at once on another observer's that outlived
 // its time: nobody refused it, its opener has died or cannot be heard.
 func (e *Engine) forsaken(now time.Time, r *resource) {
+	if v := r.voting; v != nil && v.opening.Kind != policy.Failover {
+		return // somebody asked for another switch
+	}
 	if a := r.alien; a.index != 0 && !a.own && e.outlived(now, r, a.first) {
 		r.nextTry = minTime(r.nextTry, now)
 	}

@@ -226,9 +226,10 @@ func (v Verdict) At(now time.Time, pace probe.Pace, timeout time.Duration) Verdi
 func Silence(interval, timeout time.Duration) time.Duration { return 3 * (interval + timeout) }
 
 // Void returns a verdict without the evidence: the observer itself stood
-// still, so whatever it saw across the gap is worth nothing.
+// still, so whatever it saw across the gap is worth nothing. That it failed is not
+// forgotten: it has not recovered either.
 func (v Verdict) Void(now time.Time) Verdict {
-	return Verdict{Since: now, WasOK: v.WasOK}
+	return Verdict{Since: now, WasOK: v.WasOK, lapsed: v.Failing()}
 }
 
 // Forget returns a verdict without what one kind of conversation came to, which

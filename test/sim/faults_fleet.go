@@ -44,7 +44,11 @@ func (d *doing) reconfigure(change func([]*policy.Resource), gap time.Duration) 
 		if n.retired || n.twice {
 			continue
 		}
-		w.later(time.Duration(i)*gap, func() { n.configure(names, defs) })
+		w.later(time.Duration(i)*gap, func() {
+			if !w.mended { // else it has been told already
+				n.configure(names, defs)
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/reattach/reattach/failover"
 	"github.com/reattach/reattach/policy"
+	"github.com/reattach/reattach/probe"
 )
 
 // change is what one transaction did to one resource.
@@ -322,7 +323,7 @@ func (o *oracle) byVotes(c *change, b *ballot) {
 		saw := sawOf(v, rec.From)
 		if saw.State == policy.Down || v.Observer == b.Opener && saw.State == policy.Suspect && !rec.Automatic {
 			p := c.n.known.seen[rec.Resource+"/"+rec.From]
-			if v.Observer != b.Opener || p != nil && p.evidence(c.r, saw.Class) {
+			if v.Observer != b.Opener || b.Talk == probe.Write || p != nil && p.evidence(c.r, saw.Class) {
 				down++
 			}
 		}

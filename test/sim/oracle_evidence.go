@@ -183,7 +183,7 @@ func (o *oracle) commits(n *node, r *policy.Resource, t failover.Transact) {
 		}
 	}
 	if votedOn(rec.Kind) && !forced("candidate") {
-		if why := o.notUp(n, r, rec, fenced); why != "" {
+		if why := o.notUp(n, r, rec, fenced || written); why != "" {
 			note("4", "%s of %s to %s: %s", rec.Kind, r.Name, rec.To, why)
 		}
 	}
@@ -272,8 +272,9 @@ func (p *past) firstBad(n *node, r *policy.Resource) time.Time {
 	return first
 }
 
-// notUp says why its opener should not have called a target up, or fit.
-func (o *oracle) notUp(n *node, r *policy.Resource, rec failover.Record, fenced bool) string {
+// notUp says why its opener should not have called a target up, or fit. What is left may
+// count as failing elsewise: it was fenced, or its writes fail.
+func (o *oracle) notUp(n *node, r *policy.Resource, rec failover.Record, elsewise bool) string {
 	p := n.known.seen[r.Name+"/"+rec.To]
 	if p == nil || len(p.all) == 0 {
 		return "it was never spoken to"
@@ -286,7 +287,7 @@ func (o *oracle) notUp(n *node, r *policy.Resource, rec failover.Record, fenced 
 	if old := n.clock().Sub(last.Began); old > time.Minute {
 		return fmt.Sprintf("it was ok %v ago only", old)
 	}
-	if from := n.known.seen[r.Name+"/"+rec.From]; rec.Kind == policy.Failover && rec.Automatic && from != nil && !fenced {
+	if from := n.known.seen[r.Name+"/"+rec.From]; rec.Kind == policy.Failover && rec.Automatic && from != nil && !elsewise {
 		if bad := from.firstBad(n, r); last.Began.Before(bad) {
 			return fmt.Sprintf("it was not ok since %s began to fail", rec.From)
 		}

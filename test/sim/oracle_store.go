@@ -246,7 +246,7 @@ func (o *oracle) controlWritten(key string, was, is failover.Entry) {
 	decode(is, &now)
 	is.Key = key
 	o.stands(is, now)
-	if old.Pause != nil && now.Pause == nil {
+	if old.Pause != nil && now.Pause == nil && (old.Pause.For == 0 || o.w.now < o.firstStood(key, old)+old.Pause.For) {
 		o.resumed(key, was.ModifyIndex)
 	}
 	if old.Pause != nil && now.Pause == nil && !o.said("resume", key, "") {

@@ -169,6 +169,12 @@ func (o *oracle) opensAnew(n *node, b *ballot) {
 	if slices.ContainsFunc(o.opens[b.resource], func(x opens) bool { return x.by != n && x.at > was.at }) {
 		return // somebody else asked meanwhile, and that ballot may have been left open: it is news
 	}
+	if slices.ContainsFunc(o.w.people.asks, func(a *asking) bool { return a.n == n && a.Resource == b.resource && a.at > was.at }) {
+		return
+	}
+	if _, committed := o.sent[was.Op]; committed {
+		return // the veto overtook his commit, and he looks once what that was
+	}
 	since := was.at - before
 	if b.indexes[stateKey(b.resource)] != was.indexes[stateKey(b.resource)] || n.known.voided > since || n.known.local[b.resource] > since || o.ordersChange(b.resource, was.at) {
 		return
@@ -185,7 +191,11 @@ func (o *oracle) opensAnew(n *node, b *ballot) {
 		if n.known.upset[b.resource+"/"+ep.Name] > from {
 			return
 		}
-		if slices.ContainsFunc(p.since(n, from), func(res probe.Result) bool { return res.Class != class }) {
+		seen := p.since(n, from)
+		if ep.Name != b.Attached { // what was not well before may have risen since
+			seen = p.all[max(0, len(p.all)-len(seen)-n.has(b.resource).Judge.Rise):]
+		}
+		if slices.ContainsFunc(seen, func(res probe.Result) bool { return res.Class != class }) {
 			return
 		}
 	}
