@@ -298,7 +298,12 @@ func (e *Engine) ballotResolved(now time.Time, r *resource, ev Answered) {
 		r.ballot.later(now, PurposeResolve)
 		return
 	}
-	if r.ballot.gone = ev.Err == nil; errors.Is(ev.Err, ErrDenied) {
+	b := r.ballot
+	b.gone = ev.Err == nil
+	if !ev.Reply.OK && b.seen != 0 && b.seen != b.index { // a store that begins anew gives it another index: there it stands
+		b.gone, b.index = false, b.seen
+	}
+	if errors.Is(ev.Err, ErrDenied) {
 		e.denied(now, r)
 	}
 	e.ballotTxn(r, PurposeConfirm, readOne(r.def))

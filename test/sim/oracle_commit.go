@@ -144,6 +144,7 @@ func (o *oracle) epochs(c *change) {
 	seen := c.n.disk.seen[c.r.Name]
 	forgot := seen.Epoch > c.old.Epoch || seen.Epoch == c.old.Epoch && seen.Epoch > 0 && (seen.Op != c.old.Op || seen.Index > c.was[stateKey(c.r.Name)].ModifyIndex)
 	switch {
+	case o.back && o.rests[&c.t.Ops[0]].at < o.backAt: // it was on its way when the store went back, to what it was sent for
 	case forgot && (c.rec.Kind != policy.Adopt || c.rec.Person == ""):
 		o.breaks("1", "%s of %s by %s on a store that went back from epoch %d to %d", c.rec.Kind, c.r.Name, c.n.name, seen.Epoch, c.old.Epoch)
 	case forgot && c.now.Epoch <= seen.Epoch, !forgot && c.now.Epoch != c.old.Epoch+1 && !o.back, c.now.Epoch <= c.old.Epoch:

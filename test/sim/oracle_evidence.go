@@ -109,6 +109,7 @@ func (o *oracle) votes(n *node, r *policy.Resource, v failover.Vote) {
 		case deep:
 		case saw.State == policy.Down && bad < r.Judge.Bad:
 			o.breaks("2", "%s votes %s/%s down after %d bad conversations since the opening: %s", n.name, b.resource, saw.Endpoint, bad, tail(fresh))
+		case saw.State == policy.Up && !n.known.wrote[b.resource+"/"+saw.Endpoint].Before(n.clock().Add(since-o.w.now)): // a write was well
 		case saw.State == policy.Up && (len(fresh) == 0 || fresh[len(fresh)-1].Class != probe.OK):
 			o.breaks("4", "%s votes %s/%s up: %s", n.name, b.resource, saw.Endpoint, tail(fresh))
 		}
