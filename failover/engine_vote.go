@@ -347,8 +347,11 @@ func (e *Engine) await(now time.Time, r *resource) {
 	switch {
 	case !b.waiting:
 	case b.gone:
-		d, _ := e.reconsider(now, r)
-		e.refused(now, r, d)
+		if d, _ := e.reconsider(now, r); d.Act() { // who closed it did not know yet what we know
+			r.nextTry = now
+		} else {
+			e.refused(now, r, d)
+		}
 		e.ballotOver(now, r)
 	default:
 		e.decideBallot(now, r)

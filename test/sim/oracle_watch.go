@@ -87,6 +87,9 @@ func (o *oracle) liesOpen(b *ballot) {
 			continue
 		}
 		open := o.w.now - since
+		if since == o.backAt { // first he has to learn that the store is there again
+			open -= 2 * time.Second
+		}
 		switch mine := n.name == b.Opener; {
 		case mine && n.life == b.life && n == b.by && open > lasts+margin:
 			o.breaks("20", "%s has had its ballot of %s open for %v: nothing else is switched", n.name, b.resource, o.w.now-b.at)
@@ -166,8 +169,10 @@ func (o *oracle) opensAnew(n *node, b *ballot) {
 	if was == nil || was.life != n.life || b.Kind != policy.Failover || o.w.now-was.at > 28*time.Second || !o.untroubled(n, was.at-before) {
 		return
 	}
-	if slices.ContainsFunc(o.opens[b.resource], func(x opens) bool { return x.by != n && x.at > was.at }) {
-		return // somebody else asked meanwhile, and that ballot may have been left open: it is news
+	for _, x := range o.ballots {
+		if x.resource == b.resource && x.by != n && x.at > was.at {
+			return // somebody else asked meanwhile, and that ballot may have been left open: it is news
+		}
 	}
 	if slices.ContainsFunc(o.w.people.asks, func(a *asking) bool { return a.n == n && a.Resource == b.resource && a.at > was.at }) {
 		return
